@@ -1,0 +1,84 @@
+"""DINO + iBOT self-supervised training for images of any modality.
+
+`load_config` gives a recipe, `Trainer` trains an encoder without labels, `load_encoder` brings it back.
+"""
+
+from importlib.metadata import version as _version
+
+from ssl_core._attention import BACKENDS, attention, force_attention
+from ssl_core._config import (
+    Config,
+    CropConfig,
+    HeadConfig,
+    LossConfig,
+    MaskConfig,
+    ModelConfig,
+    OptimConfig,
+    TrainConfig,
+    load_config,
+    recipes,
+)
+from ssl_core._crops import make_crops, to_unit
+from ssl_core._errors import SslError
+from ssl_core._head import DINOHead, Prototypes
+from ssl_core._hf import from_transformers, load_encoder, save_encoder, to_transformers
+from ssl_core._losses import Centre, cross_entropy, koleo, sinkhorn_knopp
+from ssl_core._masking import block_mask, crop_masks
+from ssl_core._monitor import rankme
+from ssl_core._objective import Batch, Network, SelfDistillation
+from ssl_core._param_groups import Multipliers, multipliers, param_groups
+from ssl_core._pos_embed import interpolate_pos_embed
+from ssl_core._schedules import cosine_schedule, warmup_schedule
+from ssl_core._trainer import Images, Trainer, build, make_batch, preview
+from ssl_core._vit import Features, VisionTransformer, ViTConfig
+
+__version__ = _version("ssl-core")
+
+__all__ = [
+    "BACKENDS",
+    "Batch",
+    "Centre",
+    "Config",
+    "CropConfig",
+    "DINOHead",
+    "Features",
+    "HeadConfig",
+    "Images",
+    "LossConfig",
+    "MaskConfig",
+    "ModelConfig",
+    "Multipliers",
+    "Network",
+    "OptimConfig",
+    "Prototypes",
+    "SelfDistillation",
+    "SslError",
+    "TrainConfig",
+    "Trainer",
+    "ViTConfig",
+    "VisionTransformer",
+    "attention",
+    "block_mask",
+    "build",
+    "cosine_schedule",
+    "crop_masks",
+    "cross_entropy",
+    "force_attention",
+    "from_transformers",
+    "interpolate_pos_embed",
+    "koleo",
+    "load_config",
+    "load_encoder",
+    "make_batch",
+    "make_crops",
+    "multipliers",
+    "param_groups",
+    "preview",
+    "rankme",
+    "recipes",
+    "save_encoder",
+    "sinkhorn_knopp",
+    "to_transformers",
+    "to_unit",
+    "warmup_schedule",
+]

@@ -1,0 +1,245 @@
+"""A run's typed configuration and the recipes it starts from.
+
+Recipes are TOML files beside this module. Every key is a field below; an unknown key is an error that names the
+nearest valid one.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import json
+import tomllib
+import types
+import typing
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from importlib import resources
+from pathlib import Path
+from typing import Any, Literal
+
+from ssl_core._errors import SslError
+
+
+@dataclass(frozen=True)
+class ModelConfig:
+    """The encoder; its image size is the global crop's."""
+
+    embed_dim: int = 768
+    depth: int = 12
+    num_heads: int = 12
+    patch_size: int = 14
+    channels: int = 1
+    mlp_ratio: float = 4.0
+    registers: int = 0
+    layerscale: float = 1e-5
+    drop_path: float = 0.3
+
+
+@dataclass(frozen=True)
+class HeadConfig:
+    """Projection heads."""
+
+    prototypes: int = 65536
+    hidden: int = 2048
+    bottleneck: int = 256
+    layers: int = 3
+    separate: bool = False
+
+
+@dataclass(frozen=True)
+class LossConfig:
+    """Weights, temperatures and the way targets are centred."""
+
+    dino_weight: float = 1.0
+    ibot_weight: float = 1.0
+    koleo_weight: float = 0.1
+    centring: Literal["centering", "sinkhorn_knopp"] = "centering"
+    centre_momentum: float = 0.9
+    student_temperature: float = 0.1
+    teacher_temperature_start: float = 0.04
+    teacher_temperature: float = 0.07
+    teacher_temperature_warmup: int = 37500
+
+
+@dataclass(frozen=True)
+class CropConfig:
+    """Views and their distortions; sizes in pixels, scales as a share of the image's area."""
+
+    global_size: int = 518
+    global_scale: tuple[float, float] = (0.32, 1.0)
+    local_size: int = 196
+    local_scale: tuple[float, float] = (0.05, 0.32)
+    local_count: int = 8
+    flip: float = 0.5
+    rotation: float = 0.0
+    brightness: float = 0.4
+    contrast: float = 0.4
+    gamma: float = 0.0
+    blur: tuple[float, float, float] = (0.0, 0.9, 0.5)
+    mean: float = 0.5307
+    std: float = 0.2583
+
+
+@dataclass(frozen=True)
+class MaskConfig:
+    """Which share of global crops is masked, and how much of each."""
+
+    probability: float = 0.5
+    ratio: tuple[float, float] = (0.1, 0.5)
+
+
+@dataclass(frozen=True)
+class OptimConfig:
+    """AdamW and its schedule; counts are steps. The rate is base_lr * sqrt(batch / 1024)."""
+
+    base_lr: float = 0.004
+    min_lr: float = 1e-6
+    warmup: int = 12500
+    weight_decay: float = 0.04
+    weight_decay_end: float = 0.4
+    beta1: float = 0.9
+    beta2: float = 0.999
+    clip: float = 3.0
+    freeze_last_layer: int = 1250
+    layerwise_decay: float = 0.9
+    patch_embed_lr: float = 0.2
+    momentum: float = 0.992
+    momentum_end: float = 1.0
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """Length, batch and bookkeeping."""
+
+    steps: int = 125000
+    batch_size: int = 64
+    seed: int = 0
+    precision: Literal["float32", "bfloat16"] = "float32"
+    checkpoint_every: int = 1000
+    keep_checkpoints: int = 2
+    log_every: int = 10
+
+
+@dataclass(frozen=True)
+class Config:
+    """Everything that a run is a function of, besides its data."""
+
+    model: ModelConfig = field(default_factory=ModelConfig)
+    head: HeadConfig = field(default_factory=HeadConfig)
+    loss: LossConfig = field(default_factory=LossConfig)
+    crops: CropConfig = field(default_factory=CropConfig)
+    masks: MaskConfig = field(default_factory=MaskConfig)
+    optim: OptimConfig = field(default_factory=OptimConfig)
+    train: TrainConfig = field(default_factory=TrainConfig)
+
+    def __post_init__(self) -> None:
+        for name in ("global_size", "local_size"):
+            size = getattr(self.crops, name)
+            if size % self.model.patch_size:
+                raise SslError(
+                    f"crops.{name} must be a multiple of model.patch_size = {self.model.patch_size}, got {size}"
+                )
+        if self.train.batch_size < 2 and self.loss.koleo_weight:
+            raise SslError(
+                "KoLeo needs a batch of at least 2 images, got train.batch_size = 1; set loss.koleo_weight=0"
+            )
+        for key in ("train.steps", "train.batch_size", "train.checkpoint_every", "train.log_every"):
+            section, name = key.split(".")
+            if getattr(getattr(self, section), name) < 1:
+                raise SslError(f"{key} must be at least 1, got {getattr(getattr(self, section), name)}")
+
+    def to_toml(self) -> str:
+        """The fully resolved configuration; `load_config` reads it back to an equal one."""
+        lines = []
+        for section, values in dataclasses.asdict(self).items():
+            lines.append(f"[{section}]")
+            lines += [f"{key} = {json.dumps(value)}" for key, value in values.items()]
+            lines.append("")
+        return "\n".join(lines)
+
+    def difference(self, other: Config) -> list[str]:
+        """Keys whose values differ, as `key: mine -> theirs`."""
+        mine, theirs = dataclasses.asdict(self), dataclasses.asdict(other)
+        return [
+            f"{section}.{key}: {value!r} -> {theirs[section][key]!r}"
+            for section, values in mine.items()
+            for key, value in values.items()
+            if value != theirs[section][key]
+        ]
+
+
+def recipes() -> list[str]:
+    """Names of the built-in recipes."""
+    folder = resources.files("ssl_core").joinpath("recipes")
+    return sorted(file.name.removesuffix(".toml") for file in folder.iterdir() if file.name.endswith(".toml"))
+
+
+def load_config(recipe: str | Path, overrides: Sequence[str] = ()) -> Config:
+    """A built-in recipe or a TOML file, with `section.key=value` overrides in TOML syntax.
+
+    Raises:
+        SslError: unknown recipe, unknown key (the nearest valid ones are named), or a value of the wrong type.
+    """
+    name = str(recipe)
+    if name in recipes():
+        text = resources.files("ssl_core").joinpath("recipes", f"{name}.toml").read_text("utf-8")
+    elif Path(recipe).is_file():
+        text = Path(recipe).read_text("utf-8")
+    else:
+        raise SslError(f"expected a recipe of {recipes()} or the path of a TOML file, got {name!r}")
+    try:
+        raw = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise SslError(f"{name}: expected TOML, got: {error}") from error
+    for override in overrides:
+        key, equals, value = override.partition("=")
+        section, dot, item = key.strip().partition(".")
+        if not (equals and dot):
+            raise SslError(f"expected an override like optim.base_lr=0.001, got {override!r}")
+        try:
+            parsed = tomllib.loads(f"value = {value}")["value"]
+        except tomllib.TOMLDecodeError:
+            parsed = value.strip()
+        raw.setdefault(section, {})[item] = parsed
+    return _build(raw)
+
+
+def _nearest(key: str, valid: Sequence[str]) -> str:
+    near = difflib.get_close_matches(key, valid, n=3, cutoff=0.4)
+    return f"nearest valid: {', '.join(near)}" if near else f"valid: {', '.join(valid)}"
+
+
+def _build(raw: dict[str, Any]) -> Config:
+    hints = typing.get_type_hints(Config)
+    every = [f"{s}.{f.name}" for s, kind in hints.items() for f in dataclasses.fields(kind)]
+    sections = {}
+    for section, values in raw.items():
+        if section not in hints or not isinstance(values, dict):
+            raise SslError(f"unknown section {section!r}; {_nearest(section, list(hints))}")
+        types_ = typing.get_type_hints(hints[section])
+        for key in values:
+            if key not in types_:
+                raise SslError(f"unknown key {section}.{key}; {_nearest(f'{section}.{key}', every)}")
+        checked = {key: _check(f"{section}.{key}", value, types_[key]) for key, value in values.items()}
+        sections[section] = hints[section](**checked)
+    return Config(**sections)
+
+
+def _check(key: str, value: Any, kind: Any) -> Any:
+    origin = typing.get_origin(kind)
+    if origin is Literal:
+        if value not in typing.get_args(kind):
+            raise SslError(f"{key}: expected one of {list(typing.get_args(kind))}, got {value!r}")
+        return value
+    if origin is tuple:
+        parts = typing.get_args(kind)
+        if not isinstance(value, list | tuple) or len(value) != len(parts):
+            raise SslError(f"{key}: expected a list of {len(parts)} numbers, got {value!r}")
+        return tuple(_check(key, item, part) for item, part in zip(value, parts, strict=True))
+    if kind is float and isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
+        name = kind.__name__ if not isinstance(kind, types.UnionType) else str(kind)
+        raise SslError(f"{key}: expected {name}, got {value!r}")
+    return value

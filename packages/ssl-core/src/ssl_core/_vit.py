@@ -1,0 +1,227 @@
+"""Vision Transformer with DINOv2's parameter names: class token, optional registers, LayerScale, drop path.
+
+Images keep their own channels (1 for radiographs) up to the patch embedding. Any height and width that the patch
+size divides will do. The mask token replaces a patch embedding before positions are added.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, cast
+
+import torch
+from torch import Tensor, nn
+
+from ssl_core._attention import attention
+from ssl_core._errors import SslError
+from ssl_core._pos_embed import interpolate_pos_embed
+
+if TYPE_CHECKING:
+    from jaxtyping import Bool, Float
+
+
+@dataclass(frozen=True)
+class ViTConfig:
+    """Shape of an encoder; `image_size` is the side in pixels at which positions are learned."""
+
+    embed_dim: int = 768
+    depth: int = 12
+    num_heads: int = 12
+    patch_size: int = 14
+    image_size: int = 518
+    channels: int = 1
+    mlp_ratio: float = 4.0
+    registers: int = 0
+    layerscale: float = 1e-5
+    drop_path: float = 0.0
+    pos_offset: float = 0.1
+    pos_antialias: bool = False
+
+    def __post_init__(self) -> None:
+        if self.embed_dim % self.num_heads:
+            raise SslError(
+                f"model.embed_dim must be a multiple of model.num_heads, got {self.embed_dim} and {self.num_heads}"
+            )
+        if self.image_size % self.patch_size:
+            raise SslError(
+                f"the image size must be a multiple of the patch size {self.patch_size}, got {self.image_size}"
+            )
+
+
+@dataclass(frozen=True)
+class Features:
+    """What an encoder gives: tokens after the final LayerNorm."""
+
+    cls: Tensor
+    """Class token, (B, D)."""
+    patches: Tensor
+    """Patch tokens, row by row, (B, h*w, D)."""
+    registers: Tensor
+    """Register tokens, (B, R, D)."""
+
+
+class PatchEmbed(nn.Module):
+    """Non-overlapping patches to vectors."""
+
+    def __init__(self, channels: int, embed_dim: int, patch_size: int) -> None:
+        super().__init__()
+        self.proj = nn.Conv2d(channels, embed_dim, patch_size, patch_size)
+
+    def forward(self, images: Float[Tensor, "b c H W"]) -> Float[Tensor, "b n d"]:
+        """Rows of patches, top to bottom, left to right.
+
+        Written as a matrix product: on CPU a strided convolution with few channels is several times slower.
+        """
+        b, c, height, width = images.shape
+        p = self.proj.kernel_size[0]
+        patches = images.reshape(b, c, height // p, p, width // p, p).permute(0, 2, 4, 1, 3, 5)
+        weight = self.proj.weight.flatten(1)
+        return nn.functional.linear(patches.reshape(b, -1, c * p * p), weight, self.proj.bias)
+
+
+class Attention(nn.Module):
+    """Multi-head self-attention; rows of `qkv` are q, k, v, each heads x head size."""
+
+    def __init__(self, dim: int, heads: int) -> None:
+        super().__init__()
+        self.heads = heads
+        self.qkv = nn.Linear(dim, 3 * dim)
+        self.proj = nn.Linear(dim, dim)
+
+    def forward(self, x: Float[Tensor, "b n d"]) -> Float[Tensor, "b n d"]:
+        """Mix the tokens of each image."""
+        b, n, d = x.shape
+        q, k, v = self.qkv(x).reshape(b, n, 3, self.heads, d // self.heads).permute(2, 0, 3, 1, 4)
+        return self.proj(attention(q, k, v).transpose(1, 2).reshape(b, n, d))
+
+
+class Mlp(nn.Module):
+    """Two linear layers around an exact (erf) GELU."""
+
+    def __init__(self, dim: int, hidden: int) -> None:
+        super().__init__()
+        self.fc1 = nn.Linear(dim, hidden)
+        self.fc2 = nn.Linear(hidden, dim)
+
+    def forward(self, x: Float[Tensor, "b n d"]) -> Float[Tensor, "b n d"]:
+        """Transform each token."""
+        return self.fc2(nn.functional.gelu(self.fc1(x)))
+
+
+class LayerScale(nn.Module):
+    """A learned gain per channel on a residual branch (Touvron et al. 2021)."""
+
+    def __init__(self, dim: int, initial: float) -> None:
+        super().__init__()
+        self.gamma = nn.Parameter(torch.full((dim,), initial))
+
+    def forward(self, x: Float[Tensor, "b n d"]) -> Float[Tensor, "b n d"]:
+        """Scale each channel."""
+        return x * self.gamma
+
+
+class Block(nn.Module):
+    """Pre-norm transformer block; drop path leaves out whole images, and their work, per residual branch."""
+
+    def __init__(self, dim: int, heads: int, hidden: int, layerscale: float, drop_path: float) -> None:
+        super().__init__()
+        self.norm1 = nn.LayerNorm(dim, eps=1e-6)
+        self.attn = Attention(dim, heads)
+        self.ls1 = LayerScale(dim, layerscale)
+        self.norm2 = nn.LayerNorm(dim, eps=1e-6)
+        self.mlp = Mlp(dim, hidden)
+        self.ls2 = LayerScale(dim, layerscale)
+        self.drop_path = drop_path
+
+    def _attend(self, x: Tensor) -> Tensor:
+        return cast(Tensor, self.ls1(self.attn(self.norm1(x))))
+
+    def _feed(self, x: Tensor) -> Tensor:
+        return cast(Tensor, self.ls2(self.mlp(self.norm2(x))))
+
+    def forward(self, x: Float[Tensor, "b n d"]) -> Float[Tensor, "b n d"]:
+        """Attention, then MLP, each added to its input."""
+        for branch in (self._attend, self._feed):
+            if self.training and self.drop_path > 0:
+                # A subset of max(int(b (1-p)), 1) images takes the branch, scaled by b / subset so that the
+                # expectation holds (DINOv2's "efficient stochastic depth"): the skipped images cost nothing.
+                b = x.shape[0]
+                kept = max(int(b * (1 - self.drop_path)), 1)
+                index = torch.randperm(b, device=x.device)[:kept]
+                x = x.index_add(0, index, branch(x[index]).to(x.dtype), alpha=b / kept)
+            else:
+                x = x + branch(x)
+        return x
+
+
+class VisionTransformer(nn.Module):
+    """Images (B, C, H, W) to `Features`."""
+
+    def __init__(self, config: ViTConfig) -> None:
+        super().__init__()
+        self.config = config
+        dim = config.embed_dim
+        self.patch_embed = PatchEmbed(config.channels, dim, config.patch_size)
+        self.cls_token = nn.Parameter(torch.zeros(1, 1, dim))
+        self.pos_embed = nn.Parameter(torch.zeros(1, 1 + (config.image_size // config.patch_size) ** 2, dim))
+        self.mask_token = nn.Parameter(torch.zeros(1, dim))
+        if config.registers:
+            self.register_tokens = nn.Parameter(torch.zeros(1, config.registers, dim))
+        self.blocks = nn.ModuleList(
+            Block(dim, config.num_heads, int(dim * config.mlp_ratio), config.layerscale, config.drop_path)
+            for _ in range(config.depth)
+        )
+        self.norm = nn.LayerNorm(dim, eps=1e-6)
+        self._initialise()
+
+    def _initialise(self) -> None:
+        nn.init.trunc_normal_(self.pos_embed, std=0.02)
+        nn.init.normal_(self.cls_token, std=1e-6)
+        if self.config.registers:
+            nn.init.normal_(self.register_tokens, std=1e-6)
+        for module in self.modules():
+            if isinstance(module, nn.Linear):
+                nn.init.trunc_normal_(module.weight, std=0.02)
+                nn.init.zeros_(module.bias)
+
+    def forward(self, images: Float[Tensor, "b c H W"], masks: Bool[Tensor, "b n"] | None = None) -> Features:
+        """Encode a batch.
+
+        Args:
+            images: normalised pixels; H and W multiples of the patch size.
+            masks: True where a patch is hidden from the encoder.
+
+        Raises:
+            SslError: wrong rank, channel count, size, or masks that don't fit the grid.
+        """
+        x = self._embed(images, masks)
+        for block in self.blocks:
+            x = block(x)
+        x = self.norm(x)
+        first = 1 + self.config.registers
+        return Features(cls=x[:, 0], registers=x[:, 1:first], patches=x[:, first:])
+
+    def _embed(self, images: Tensor, masks: Tensor | None) -> Tensor:
+        size, channels = self.config.patch_size, self.config.channels
+        if images.ndim != 4 or images.shape[1] != channels:
+            raise SslError(f"expected images (B, {channels}, H, W), got {tuple(images.shape)}")
+        height, width = images.shape[-2:]
+        if height % size or width % size:
+            raise SslError(f"expected height and width to be multiples of {size}, got {height} x {width}")
+        x = cast(Tensor, self.patch_embed(images))
+        if masks is not None:
+            if masks.shape != x.shape[:2]:
+                raise SslError(f"expected masks {tuple(x.shape[:2])}, got {tuple(masks.shape)}")
+            x = torch.where(masks.unsqueeze(-1), self.mask_token.to(x.dtype).unsqueeze(0), x)
+        x = torch.cat((self.cls_token.expand(x.shape[0], -1, -1).to(x.dtype), x), dim=1)
+        x = x + interpolate_pos_embed(
+            self.pos_embed,
+            height // size,
+            width // size,
+            offset=self.config.pos_offset,
+            antialias=self.config.pos_antialias,
+        )
+        if self.config.registers:
+            registers = self.register_tokens.expand(x.shape[0], -1, -1).to(x.dtype)
+            x = torch.cat((x[:, :1], registers, x[:, 1:]), dim=1)
+        return x
