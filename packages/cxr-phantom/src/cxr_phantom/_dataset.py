@@ -85,7 +85,11 @@ def _make(job: tuple[Path, int, int, int, int]) -> None:
     phantom = render(patient, size)
     masks = {}
     for key in _MASKS:
-        ok, png = cv2.imencode(".png", phantom.masks[key], [cv2.IMWRITE_PNG_COMPRESSION, 1])
+        ok, png = cv2.imencode(
+            ".png",
+            phantom.masks[key],
+            [cv2.IMWRITE_PNG_COMPRESSION, 1, cv2.IMWRITE_PNG_STRATEGY, cv2.IMWRITE_PNG_STRATEGY_RLE],
+        )
         if not ok:
             raise PhantomError(f"expected the mask {key!r} of {name} to encode as PNG; OpenCV refused it")
         masks[key] = f"masks/{name}/{key}.png"
