@@ -163,7 +163,8 @@ def tube_sides(path: Points, radius: float) -> tuple[Points, Points]:
 
 def _pacemaker(scene: Scene, finding: Finding, layer: Mask, _rng: np.random.Generator) -> None:
     anatomy, side = scene.anatomy, finding.side
-    x, y = side * 0.72 * anatomy.width, anatomy.top + (0.20 + 0.06 * finding.height) * anatomy.height
+    x = side * (0.58 + 0.26 * finding.lateral) * anatomy.width
+    y = anatomy.top + (0.12 + 0.2 * finding.height) * anatomy.height
     turn = np.linspace(0, 2 * np.pi, 40)
     can = np.stack(
         [

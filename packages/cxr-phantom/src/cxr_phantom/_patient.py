@@ -96,7 +96,7 @@ def sample_patient(seed: int, index: int, visit: int = 0) -> Patient:
     age = int(np.clip(body.normal(55, 19), 18, 95))
     height = float(np.clip(body.normal(163 if woman else 176, 7), 142, 203))
     bmi = float(np.clip(np.exp(body.normal(3.25, 0.17)), 16, 48))
-    breast = body.normal(0.62, 0.22) + 0.02 * (bmi - 25) if woman else body.normal(0.06, 0.1) + 0.015 * (bmi - 27)
+    breast = body.normal(0.55, 0.25) + 0.02 * (bmi - 25) if woman else body.normal(0.06, 0.1) + 0.015 * (bmi - 27)
     aged = (age - 55) / 20
     return Patient(
         index=index,
@@ -108,8 +108,8 @@ def sample_patient(seed: int, index: int, visit: int = 0) -> Patient:
         bmi=round(bmi, 1),
         bone=float(np.clip(body.normal(1.0 - 0.17 * aged - 0.06 * woman, 0.09), 0.4, 1.6)),
         breast=float(np.clip(breast, 0, 1.3)),
-        thorax_width=float(body.normal((128 if woman else 141) + 0.7 * (bmi - 25), 6)),
-        thorax_shape=float(body.normal(2.25 if woman else 2.75, 0.22)),
+        thorax_width=float(body.normal((130 if woman else 141) + 0.7 * (bmi - 25), 8)),
+        thorax_shape=float(body.normal(2.3 if woman else 2.7, 0.3)),
         lung_height=float(body.normal(1.45 * height + (4 if woman else 12) - 4 * aged, 9)),
         heart=float(body.normal(0.45 + 0.012 * aged + 0.002 * (bmi - 25), 0.022)),
         aorta=float(np.clip(body.normal(15 + 2.8 * aged, 1.5), 8, 26)),
@@ -129,18 +129,18 @@ def _sample_exposure(rng: Generator) -> Exposure:
         kvp=int(rng.integers(70, 100) if portable else rng.integers(105, 135)),
         photons=float(np.exp(rng.normal(9.6 if portable else 10.4, 0.4))),
         scatter=float(rng.uniform(0.3, 0.7) if portable else rng.uniform(0.1, 0.4)),
-        shift=(float(rng.normal(0, 9)), float(rng.normal(0, 10))),
-        rotation=float(rng.normal(0, 3.5 if portable else 2)),
+        shift=(float(rng.normal(0, 15)), float(rng.normal(0, 15))),
+        rotation=float(rng.normal(0, 6 if portable else 3.5)),
         twist=float(rng.normal(0, 6 if portable else 3)),
-        field_of_view=float(rng.uniform(345, 405)),
-        inspiration=float(rng.normal(0.91 if portable else 1.0, 0.05)),
-        gamma=float(gamma * np.exp(rng.normal(0, 0.12))),
+        field_of_view=float(rng.uniform(335, 430)),
+        inspiration=float(rng.normal(0.90 if portable else 1.0, 0.07)),
+        gamma=float(gamma * np.exp(rng.normal(0, 0.22))),
         sharpen=float(sharpen * rng.uniform(0.6, 1.4)),
-        window=(float(rng.uniform(0, 0.12)), float(rng.uniform(0.88, 1.0))),
+        window=(float(rng.uniform(0, 0.2)), float(rng.uniform(0.75, 1.0))),
         bits=int(rng.integers(12, 16)),
         inverted=bool(rng.random() < 0.2),
         digital=bool(rng.random() < 0.5),
-        collimation=tuple(float(max(0, rng.normal(-0.01, 0.03))) for _ in range(4)),  # type: ignore[arg-type]
+        collimation=tuple(float(max(0, rng.normal(-0.01, 0.04))) for _ in range(4)),  # type: ignore[arg-type]
     )
 
 

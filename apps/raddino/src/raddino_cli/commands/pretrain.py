@@ -1,0 +1,28 @@
+"""`raddino pretrain`: an encoder from images alone."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def command(
+    shards: Annotated[Path, typer.Argument(help="Folder of shards; the split train is used.")],
+    out: Annotated[Path, typer.Option(help="Run folder to write, or to go on with.")],
+    recipe: Annotated[str, typer.Option(help="Name of a recipe, or a TOML file.")] = "cpu-tiny",
+    overrides: Annotated[
+        list[str] | None, typer.Option("--set", help="Override, as `train.steps=1000`; may be repeated.")
+    ] = None,
+) -> None:
+    """Train an encoder by self-distillation (DINO + iBOT); run again, it goes on exactly where it stopped.
+
+    Example: `raddino pretrain shards --out runs/first --recipe cpu-tiny --set train.steps=500`
+    """
+    from raddino_cli.console import bar
+    from raddino_cli.work.training import pretrain
+
+    with bar("pre-training") as progress:
+        pretrain(shards, out, recipe, overrides or [], progress)
+    typer.echo(f"encoder in {out / 'encoder'}")

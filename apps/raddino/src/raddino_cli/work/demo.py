@@ -1,0 +1,198 @@
+"""The demo: the other commands in sequence, and what they found in one file and one page."""
+
+from __future__ import annotations
+
+import json
+import platform
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from functools import partial
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from raddino_cli.console import Progress, bar, say
+from raddino_cli.work.stages import Stages, write_text
+
+PACKAGES = (
+    "raddino-cli", "cxr-phantom", "cxr-io", "ssl-core", "raddino-encoders", "raddino-probes", "raddino-seg",
+    "raddino-reportgen",
+)  # fmt: skip
+ENCODERS = ("trained", "random", "pixels")
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What the results are a function of, besides the versions."""
+
+    source: str | None
+    labels: str | None
+    patients: int
+    size: int
+    recipe: str
+    steps: int | None
+    seed: int
+
+
+def run(settings: Settings, out: Path, *, workers: int | None = None, fresh: bool = False) -> dict[str, Any]:
+    """Do what is not done yet and return the results, which are also in `results.json`."""
+    import cxr_phantom
+
+    _check_source(settings)
+    versions = {name: version(name) for name in PACKAGES}
+    stages = Stages(out, {**asdict(settings), "versions": versions}, fresh=fresh)
+    source, shards, trained = out / "phantoms", out / "shards", out / "run"
+    if settings.source is None:
+        stages.run("phantoms", lambda: _phantoms(cxr_phantom.generate, source, settings, workers))
+    else:
+        source = Path(settings.source)
+    counts = stages.run("ingest", lambda: _ingest(source, shards, settings, workers))
+    if counts["rejected"]:
+        say(f"{counts['rejected']} files rejected; each is in {shards / 'rejected.jsonl'}")
+    stages.run("pretrain", lambda: _pretrain(shards, trained, settings))
+    specs = _specs(trained)
+    for name, spec in specs.items():
+        stages.run(f"embed-{name}", partial(_embed, shards, spec, out / "features" / name))
+    skipped: dict[str, str] = {}
+    probes = _each("probes", "Probes", stages, out, lambda folder, tell: _probe(folder, tell), skipped)
+    segmentation = _each(
+        "segmentation", "Segmentation", stages, out, lambda folder, tell: _segment(folder, shards, tell), skipped
+    )
+    reports = _each("reports", "Reports", stages, out, lambda folder, _: _report(folder), skipped)
+    results: dict[str, Any] = {
+        "format": 1,
+        "synthetic": settings.source is None,
+        "source": settings.source,
+        "data": counts,
+        "encoders": specs,
+        "probes": probes,
+        "segmentation": segmentation,
+        "reports": reports,
+        "skipped": skipped,
+        "proof": proof(probes, segmentation),
+        "configuration": asdict(settings),
+        "versions": {**versions, "python": platform.python_version(), "torch": version("torch")},
+        "seconds": stages.seconds(),
+    }
+    results = json.loads(json.dumps(results).replace(str(out), "<out>"))
+    write_text(out / "results.json", json.dumps(results, indent=1) + "\n")
+    from raddino_cli.page import write_page
+
+    say("writing the page")
+    write_page(out, results)
+    return results
+
+
+def proof(probes: dict[str, Any], segmentation: dict[str, Any]) -> dict[str, Any]:
+    """Whether training beat both baselines: where 95 % intervals don't overlap, and where the value is better."""
+    own = probes.get("trained", {})
+    others = [probes.get(name, {}) for name in ENCODERS[1:]]
+
+    def apart(target: str) -> bool:
+        mine = own.get(target, {}).get("low")
+        highs = [other.get(target, {}).get("high") for other in others]
+        return mine is not None and all(high is not None and mine > high for high in highs)
+
+    def better(table: list[Any], target: str, sign: int) -> bool:
+        values = [entry.get(target, {}).get("value") for entry in table]
+        return all(value is not None for value in values) and all(sign * values[0] > sign * v for v in values[1:])
+
+    findings = [name for name, score in own.items() if score["metric"] == "AUROC" and name != "sex" and apart(name)]
+    return {
+        "findings_apart": findings,
+        "sex_apart": apart("sex"),
+        "age_error_lower": better([own, *others], "age", -1),
+        "lung_dice_higher": better([segmentation.get(name, {}) for name in ENCODERS], "mean", 1),
+    }
+
+
+def _check_source(settings: Settings) -> None:
+    if settings.labels and not settings.source:
+        raise ValueError("expected --source beside --labels; the phantoms bring their own labels")
+    if settings.source and not Path(settings.source).exists():
+        raise ValueError(f"expected a folder of radiographs, found nothing at {settings.source}; check the path")
+
+
+def _phantoms(generate: Callable[..., int], out: Path, settings: Settings, workers: int | None) -> int:
+    with bar("phantoms") as tell:
+        size = max(settings.size, 64)
+        return generate(out, patients=settings.patients, seed=settings.seed, size=size, workers=workers, progress=tell)
+
+
+def _ingest(source: Path, shards: Path, settings: Settings, workers: int | None) -> dict[str, Any]:
+    import cxr_io
+
+    with bar("ingest") as tell:
+        summary = cxr_io.ingest(
+            source, shards, labels=settings.labels, short_side=settings.size, workers=workers, progress=tell
+        )
+    return vars(summary)
+
+
+def _pretrain(shards: Path, out: Path, settings: Settings) -> None:
+    from raddino_cli.work.training import pretrain
+
+    overrides = [f"train.seed={settings.seed}"] + ([f"train.steps={settings.steps}"] if settings.steps else [])
+    with bar("pre-training") as tell:
+        pretrain(shards, out, settings.recipe, overrides, tell)
+
+
+def _specs(trained: Path) -> dict[str, str]:
+    """The trained encoder, the same with random weights, and raw pixels on the same patch grid."""
+    facts = json.loads((trained / "encoder" / "config.json").read_bytes())
+    grid = f"pixels:16@{facts['image_size']}/{facts['patch_size']}"
+    return dict(zip(ENCODERS, (str(trained), f"random:{trained}", grid), strict=True))
+
+
+def _embed(shards: Path, spec: str, out: Path) -> int:
+    from raddino_cli.work.features import embed
+
+    with bar(f"embed {out.name}") as tell:
+        return embed(shards, spec, out, patches=True, progress=tell)
+
+
+def _each(
+    stage: str,
+    title: str,
+    stages: Stages,
+    out: Path,
+    work: Callable[[Path, Progress], dict[str, Any]],
+    skipped: dict[str, str],
+) -> dict[str, Any]:
+    """One evaluation for every encoder; a source that lacks what it needs is a sentence rather than an error."""
+    found: dict[str, Any] = {}
+    for name in ENCODERS:
+
+        def once(name: str = name) -> dict[str, Any]:
+            with bar(f"{stage} {name}") as tell:
+                try:
+                    return {"scores": work(out / "features" / name, tell)}
+                except ValueError as error:
+                    return {"skipped": str(error)}
+
+        result = stages.run(f"{stage}-{name}", once)
+        if "skipped" in result:
+            skipped[stage] = f"{title} skipped: {result['skipped']}"
+        else:
+            found[name] = result["scores"]
+    return found
+
+
+def _probe(folder: Path, tell: Progress) -> dict[str, Any]:
+    from raddino_cli.work.probing import probe
+
+    return probe(folder, progress=tell)
+
+
+def _segment(folder: Path, shards: Path, tell: Progress) -> dict[str, Any]:
+    from raddino_cli.work.segmenting import evaluate_head, train_head
+
+    head = train_head(folder, shards, "lungs", progress=tell)
+    head.save(folder / "lungs.safetensors")
+    return evaluate_head(head, folder, shards, "lungs")
+
+
+def _report(folder: Path) -> dict[str, Any]:
+    from raddino_cli.work.reporting import evaluate_retrieval
+
+    return evaluate_retrieval(folder)

@@ -1,0 +1,71 @@
+"""Stages that are done once: each leaves a stamp, and a folder belongs to one configuration."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from raddino_cli.console import finite, say
+
+
+class Stages:
+    """The stages of one output folder.
+
+    A folder that was begun with another configuration is refused, unless `fresh` deletes it first; so is a folder that
+    holds files of something else, always.
+    """
+
+    def __init__(self, out: Path, configuration: dict[str, Any], *, fresh: bool = False) -> None:
+        self.out = out
+        note = out / "demo.json"
+        if not note.exists() and (out.is_file() or (out.is_dir() and any(out.iterdir()))):
+            raise ValueError(
+                f"expected {out} to be new, empty or a demo's folder; it holds other files: choose another --out"
+            )
+        if fresh:
+            shutil.rmtree(out, ignore_errors=True)
+        elif note.exists():
+            _refuse_other(json.loads(note.read_bytes()), configuration, out)
+        (out / "stages").mkdir(parents=True, exist_ok=True)
+        write_text(note, json.dumps(configuration, indent=1) + "\n")
+
+    def run(self, name: str, work: Callable[[], Any]) -> Any:
+        """The stage's result: from its stamp if it is finished, else by doing the work."""
+        stamp = self._stamp(name)
+        if stamp.exists():
+            say(f"{name}: done before")
+            return json.loads(stamp.read_bytes())["result"]
+        start = time.monotonic()
+        result = work()
+        seconds = round(time.monotonic() - start, 1)
+        write_text(stamp, json.dumps({"seconds": seconds, "result": finite(result)}, indent=1) + "\n")
+        say(f"{name}: {seconds} s")
+        return finite(result)
+
+    def seconds(self) -> dict[str, float]:
+        """How long each finished stage took, in the order of finishing."""
+        stamps = sorted((self.out / "stages").glob("*.json"), key=lambda path: path.stat().st_mtime_ns)
+        return {path.stem: json.loads(path.read_bytes())["seconds"] for path in stamps}
+
+    def _stamp(self, name: str) -> Path:
+        return self.out / "stages" / f"{name}.json"
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a file whole or not at all."""
+    part = path.with_name(path.name + ".part")
+    part.write_text(text, encoding="utf-8")
+    part.replace(path)
+
+
+def _refuse_other(found: dict[str, Any], wanted: dict[str, Any], out: Path) -> None:
+    for name in sorted({*found, *wanted}):
+        if found.get(name) != wanted.get(name):
+            raise ValueError(
+                f"{out} was begun with {name} {found.get(name)}, and now {name} is {wanted.get(name)}; choose another "
+                "--out, or --fresh to delete it and start over"
+            )
