@@ -62,9 +62,8 @@ def _choose(samples: list[Sample]) -> list[Sample]:
 
 def _grey(image: NDArray[np.uint16], side: int = _SIDE) -> Picture:
     cut = np.ascontiguousarray((square(image) // 257).astype(np.uint8))
-    return cv2.cvtColor(cv2.resize(cut, (side, side), interpolation=cv2.INTER_CUBIC), cv2.COLOR_GRAY2RGB).astype(
-        np.uint8
-    )
+    wide = cv2.resize(cut, (side, side), interpolation=cv2.INTER_CUBIC)
+    return np.asarray(cv2.cvtColor(wide, cv2.COLOR_GRAY2RGB), dtype=np.uint8)
 
 
 def _mask(mask: NDArray[Any], side: int = _SIDE) -> NDArray[Any]:
@@ -132,7 +131,7 @@ def _crops(out: Path) -> Picture:
 def _crop(crop: torch.Tensor, side: int, mean: float, std: float) -> Picture:
     grey = (crop[0].numpy() * std + mean).clip(0, 1) * 255
     small = cv2.resize(grey.astype(np.uint8), (side, side), interpolation=cv2.INTER_CUBIC)
-    return cv2.cvtColor(small, cv2.COLOR_GRAY2RGB).astype(np.uint8)
+    return np.asarray(cv2.cvtColor(small, cv2.COLOR_GRAY2RGB), dtype=np.uint8)
 
 
 def _pca(samples: list[Sample], features: dict[str, Features]) -> Picture:

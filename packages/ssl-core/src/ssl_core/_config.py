@@ -34,6 +34,8 @@ class ModelConfig:
     registers: int = 0
     layerscale: float = 1e-5
     drop_path: float = 0.3
+    init_std: float = 0.02
+    sincos: float = 0.0
 
 
 @dataclass(frozen=True)

@@ -33,3 +33,14 @@ def interpolate_pos_embed(
         grid = F.interpolate(grid, size=(height, width), mode="bicubic", antialias=antialias)
     grid = grid.permute(0, 2, 3, 1).flatten(1, 2)
     return torch.cat((work[:, :1], grid), dim=1).to(table.dtype)
+
+
+def sincos_table(side: int, dim: int) -> Float[Tensor, "n d"]:
+    """Fixed positions of a side x side grid: half the width for rows, half for columns (Chen et al. 2021, MoCo v3)."""
+    pairs = dim // 4
+    rates = 10000 ** (-torch.arange(pairs) / pairs)
+    angles = torch.arange(side)[:, None] * rates
+    axis = torch.cat((angles.sin(), angles.cos()), dim=1)
+    rows, columns = axis[:, None].expand(side, side, -1), axis[None].expand(side, side, -1)
+    table = torch.cat((rows, columns), dim=-1).flatten(0, 1)
+    return F.pad(table, (0, dim - table.shape[1]))

@@ -57,6 +57,8 @@ def build(config: Config) -> SelfDistillation:
                 registers=m.registers,
                 layerscale=m.layerscale,
                 drop_path=m.drop_path,
+                init_std=m.init_std,
+                sincos=m.sincos,
             )
         )
         return SelfDistillation(backbone, config.head, config.loss)

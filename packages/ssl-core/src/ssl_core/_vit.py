@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from ssl_core._attention import attention
 from ssl_core._errors import SslError
-from ssl_core._pos_embed import interpolate_pos_embed
+from ssl_core._pos_embed import interpolate_pos_embed, sincos_table
 
 if TYPE_CHECKING:
     from jaxtyping import Bool, Float
@@ -22,7 +22,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class ViTConfig:
-    """Shape of an encoder; `image_size` is the side in pixels at which positions are learned."""
+    """Shape of an encoder; `image_size` is the side in pixels at which positions are learned.
+
+    Weights start from a normal of `init_std` (0.02 suits a width of 768; narrow models want about 0.5 / sqrt(width)),
+    positions from the same, or from sines and cosines of amplitude `sincos` where that is not 0.
+    """
 
     embed_dim: int = 768
     depth: int = 12
@@ -34,6 +38,8 @@ class ViTConfig:
     registers: int = 0
     layerscale: float = 1e-5
     drop_path: float = 0.0
+    init_std: float = 0.02
+    sincos: float = 0.0
     pos_offset: float = 0.1
     pos_antialias: bool = False
 
@@ -176,12 +182,16 @@ class VisionTransformer(nn.Module):
 
     def _initialise(self) -> None:
         nn.init.trunc_normal_(self.pos_embed, std=0.02)
+        if self.config.sincos:
+            side = self.config.image_size // self.config.patch_size
+            with torch.no_grad():
+                self.pos_embed[0, 1:] = self.config.sincos * sincos_table(side, self.config.embed_dim)
         nn.init.normal_(self.cls_token, std=1e-6)
         if self.config.registers:
             nn.init.normal_(self.register_tokens, std=1e-6)
         for module in self.modules():
             if isinstance(module, nn.Linear):
-                nn.init.trunc_normal_(module.weight, std=0.02)
+                nn.init.trunc_normal_(module.weight, std=self.config.init_std)
                 nn.init.zeros_(module.bias)
 
     def forward(self, images: Float[Tensor, "b c H W"], masks: Bool[Tensor, "b n"] | None = None) -> Features:

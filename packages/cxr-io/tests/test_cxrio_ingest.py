@@ -1,0 +1,249 @@
+"""Facts about ingest and the stream: determinism, resume, identity, splits, damage."""
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import cv2
+import cxr_io
+import numpy as np
+import pytest
+
+KEY = "a key for these tests"
+SCRIPT = (
+    "import sys, cxr_io\n"
+    "cxr_io.ingest(sys.argv[1], sys.argv[2], short_side=64, samples_per_shard=8, key=sys.argv[3], workers=1)"
+)
+
+
+def archive(root: Path, count: int = 40, side: int = 96) -> Path:
+    rng = np.random.default_rng(0)
+    (root / "sub").mkdir(parents=True)
+    lines = ["path,patient,sex,age,opacity,mask.lungs,report"]
+    for i in range(count):
+        cv2.imwrite(str(root / "sub" / f"SECRET{i:03d}.png"), rng.integers(0, 65535, (side, side + 7), dtype=np.uint16))
+        cv2.imwrite(str(root / f"m{i}.png"), (rng.random((side, side + 7)) > 0.5).astype(np.uint8))
+        (root / f"r{i}.txt").write_text(f"FINDINGS: case {i}")
+        lines.append(f"sub/SECRET{i:03d}.png,Jane^Doe{i // 2},F,{60 + i},{i % 2},m{i}.png,r{i}.txt")
+    (root / "labels.csv").write_text("\n".join(lines) + "\n")
+    return root
+
+
+def take(source: Path, out: Path, **options: object) -> cxr_io.IngestSummary:
+    return cxr_io.ingest(source, out, **{"short_side": 64, "samples_per_shard": 8, "key": KEY, "workers": 1, **options})  # type: ignore[arg-type]
+
+
+def content(folder: Path) -> dict[str, bytes]:
+    return {p.name: p.read_bytes() for p in folder.iterdir() if p.is_file()}
+
+
+def test_any_number_of_workers_gives_the_same_bytes(tmp_path: Path) -> None:
+    source = archive(tmp_path / "source")
+    take(source, tmp_path / "one")
+    take(source, tmp_path / "two", workers=2)
+    assert content(tmp_path / "one") == content(tmp_path / "two")
+
+
+def test_killed_and_started_again_gives_the_same_bytes(tmp_path: Path) -> None:
+    source = archive(tmp_path / "source", 60, 400)
+    take(source, tmp_path / "whole")
+    command = [sys.executable, "-c", SCRIPT, str(source), str(tmp_path / "cut"), KEY]
+    process = subprocess.Popen(command)
+    while not list((tmp_path / "cut").glob("*.tar")) and process.poll() is None:
+        time.sleep(0.01)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    assert not (tmp_path / "cut" / "index.json").exists()
+    first = next((tmp_path / "cut").glob("*.tar"))
+    stamp = first.stat().st_mtime_ns if (tmp_path / "cut" / ".journal" / f"{first.name}.json").exists() else None
+    take(source, tmp_path / "cut")
+    assert content(tmp_path / "cut") == content(tmp_path / "whole")
+    if stamp:
+        assert first.stat().st_mtime_ns == stamp
+
+
+def test_samples_hold_labels_masks_and_reports_and_no_identity(tmp_path: Path) -> None:
+    summary = take(archive(tmp_path / "source"), tmp_path / "out")
+    assert (summary.accepted, summary.rejected) == (40, 0)
+    samples = [
+        s
+        for split in ("train", "val", "test")
+        if summary.splits[split]
+        for s in cxr_io.ShardStream(tmp_path / "out", split=split)
+    ]
+    assert len({s.key for s in samples}) == 40
+    for sample in samples:
+        assert sample.image.dtype == np.uint16
+        assert min(sample.image.shape) == 64
+        assert sample.masks["lungs"].shape == sample.image.shape
+        assert sample.meta["sex"] == "F"
+        assert sample.meta["age"] <= 90
+        assert sample.meta["labels"]["opacity"] in (0, 1)
+        assert sample.report is not None
+        assert sample.report.startswith("FINDINGS")
+    for data in content(tmp_path / "out").values():
+        assert b"SECRET" not in data
+        assert b"Doe" not in data
+
+
+def test_a_patient_is_in_one_split_whatever_else_is_there(tmp_path: Path) -> None:
+    def splits(out: Path) -> dict[str, str]:
+        found = {}
+        for split in ("train", "val", "test"):
+            try:
+                for sample in cxr_io.ShardStream(out, split=split):
+                    assert found.setdefault(sample.meta["patient"], split) == split
+            except cxr_io.CxrError:
+                continue
+        return found
+
+    take(archive(tmp_path / "a", 40), tmp_path / "x")
+    take(archive(tmp_path / "b", 20), tmp_path / "y")
+    large, small = splits(tmp_path / "x"), splits(tmp_path / "y")
+    assert len(small) == 10
+    assert all(large[patient] == split for patient, split in small.items())
+
+
+def test_another_setting_is_refused_with_the_difference(tmp_path: Path) -> None:
+    source = archive(tmp_path / "source", 8)
+    take(source, tmp_path / "out")
+    with pytest.raises(cxr_io.CxrError, match="short_side 64, and now short_side 32"):
+        take(source, tmp_path / "out", short_side=32)
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "precious.txt").write_text("x")
+    with pytest.raises(cxr_io.CxrError, match="other files"):
+        take(source, tmp_path / "other")
+
+
+def test_what_cannot_be_read_is_listed_and_the_rest_goes_on(tmp_path: Path) -> None:
+    source = archive(tmp_path / "source", 8)
+    table = (source / "labels.csv").read_text() + "sub/absent.png,P,M,50,1,,\n"
+    (source / "labels.csv").write_text(table)
+    (source / "sub" / "SECRET000.png").write_bytes(b"not an image")
+    summary = take(source, tmp_path / "out")
+    assert (summary.accepted, summary.reasons) == (7, {"missing_file": 1, "not_an_image": 1})
+    lines = [json.loads(line) for line in (tmp_path / "out" / "rejected.jsonl").read_text().splitlines()]
+    assert [line["file"] for line in lines] == ["sub/SECRET000.png", "sub/absent.png"]
+    assert all("expected" in line["reason"] for line in lines)
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda p: None, "found nothing"),
+        (lambda p: p.mkdir(), "found no files"),
+        (lambda p: (p.mkdir(), (p / "a.txt").write_text("x")), "accepted none"),
+        (lambda p: (p.mkdir(), (p / "labels.csv").write_text("image,x\na,1\n")), "column 'path'"),
+        (lambda p: (p.mkdir(), (p / "labels.csv").write_text("path,age\na.png,old\n")), "a number"),
+        (lambda p: (p.mkdir(), (p / "labels.csv").write_text("path,split\na.png,dev\n")), "train, val or test"),
+    ],
+)
+def test_a_source_with_nothing_to_read_is_one_sentence(tmp_path: Path, make, message: str) -> None:  # type: ignore[no-untyped-def]
+    make(tmp_path / "source")
+    with pytest.raises(cxr_io.CxrError, match=message):
+        take(tmp_path / "source", tmp_path / "out")
+
+
+def test_eight_bits_round_the_sixteen(tmp_path: Path) -> None:
+    source = archive(tmp_path / "source", 8)
+    take(source, tmp_path / "a")
+    take(source, tmp_path / "b", bits=8)
+    split = next(iter(cxr_io.info(tmp_path / "a")["splits"]))
+    pairs = zip(
+        cxr_io.ShardStream(tmp_path / "a", split=split), cxr_io.ShardStream(tmp_path / "b", split=split), strict=True
+    )
+    for sixteen, eight in pairs:
+        assert np.abs(sixteen.image.astype(int) - eight.image.astype(int)).max() <= 129
+
+
+def test_the_stream_goes_on_exactly_and_shuffles_by_seed_and_epoch(tmp_path: Path) -> None:
+    take(archive(tmp_path / "source"), tmp_path / "out")
+
+    def stream(**options: int) -> cxr_io.ShardStream:
+        return cxr_io.ShardStream(tmp_path / "out", split="train", shuffle=True, **options)
+
+    whole = [s.key for s in stream(seed=3)]
+    assert sorted(whole) == sorted(s.key for s in cxr_io.ShardStream(tmp_path / "out", split="train"))
+    assert whole != [s.key for s in stream(seed=4)]
+    assert whole != [s.key for s in stream(seed=3, epoch=1)]
+    first = stream(seed=3)
+    iterator = iter(first)
+    head = [next(iterator).key for _ in range(11)]
+    second = stream(seed=3)
+    second.load_state_dict(json.loads(json.dumps(first.state_dict())))
+    assert head + [s.key for s in second] == whole
+    assert [s.key for s in second] == [s.key for s in stream(seed=3, epoch=1)]
+
+
+def test_damage_is_found(tmp_path: Path) -> None:
+    take(archive(tmp_path / "source"), tmp_path / "out")
+    assert cxr_io.verify(tmp_path / "out") == []
+    shard = next((tmp_path / "out").glob("train-*.tar"))
+    data = bytearray(shard.read_bytes())
+    data[3000:3100] = bytes(100)
+    shard.write_bytes(data)
+    found = cxr_io.verify(tmp_path / "out")
+    assert {damage.shard for damage in found} == {shard.name}
+    assert any("SHA-256" in damage.problem for damage in found)
+
+
+def test_info_counts(tmp_path: Path) -> None:
+    take(archive(tmp_path / "source"), tmp_path / "out")
+    splits = cxr_io.info(tmp_path / "out")["splits"].values()
+    assert sum(split["samples"] for split in splits) == 40
+    assert sum(split["patients"] for split in splits) == 20
+    assert sum(split["labels"]["opacity"]["positive"] for split in splits) == 20
+
+
+def test_webdataset_reads_the_shards(tmp_path: Path) -> None:
+    pytest.importorskip("webdataset")
+    take(archive(tmp_path / "source", 8), tmp_path / "out")
+    # In a process of its own: webdataset leaves files to the garbage collector, which is a warning and so an error.
+    code = (
+        "import json, sys, webdataset\n"
+        "samples = list(webdataset.WebDataset(sys.argv[1:], shardshuffle=False))\n"
+        "print(len(samples), {json.loads(sample['json'])['sex'] for sample in samples})"
+    )
+    shards = sorted(map(str, (tmp_path / "out").glob("*.tar")))
+    done = subprocess.run([sys.executable, "-c", code, *shards], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "8 {'F'}"
+
+
+def test_the_key_lies_outside_the_shards_and_is_private(tmp_path: Path) -> None:
+    take(archive(tmp_path / "source", 8), tmp_path / "out", key=None)
+    assert (tmp_path / "out.key").stat().st_mode & 0o777 == 0o600
+    assert not list((tmp_path / "out").glob("*.key"))
+
+
+def test_the_official_layout_of_chestxray14(tmp_path: Path) -> None:
+    source = Path(__file__).parents[4] / "shared" / "data" / "nih"
+    if not source.exists():
+        pytest.skip("the real radiographs of ../shared/data are not here")
+    few = tmp_path / "nih"
+    (few / "images").mkdir(parents=True)
+    table = next(source.glob("Data_Entry_2017*.csv"))
+    lines = table.read_text().splitlines()
+    names = [line.split(",")[0].strip('"') for line in lines[1:13]]
+    found = {path.name: path for path in source.rglob("*.png")}
+    for name in names:
+        (few / "images" / name).symlink_to(found[name])
+    (few / table.name).write_text("\n".join(lines[:13]) + "\n")
+    summary = take(few, tmp_path / "out")
+    assert summary.accepted == 12
+    labels = cxr_io.info(tmp_path / "out")["splits"]
+    assert all("Effusion" in split["labels"] and "No Finding" in split["labels"] for split in labels.values())
+
+
+def test_the_package_needs_no_torch() -> None:
+    code = "import sys, cxr_io; assert 'torch' not in sys.modules"
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_the_example_of_the_readme_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    text = (Path(__file__).parents[1] / "README.md").read_text()
+    monkeypatch.chdir(tmp_path)
+    Path("archive").mkdir()
+    exec(compile(text.split("```python\n")[1].split("```")[0], "README.md", "exec"), {})
