@@ -302,7 +302,7 @@ def _expose(scene: Scene, patient: Patient, rng: np.random.Generator) -> Image:
     view += np.float32(exposure.sharpen) * (view - coarse)
     black, white = exposure.window
     view = np.clip(view, -0.04, 1.06) * np.float32(white - black) + np.float32(black)
-    view = cv2.pow(np.clip(view, 0, 1), exposure.gamma)
+    view = np.asarray(cv2.pow(np.clip(view, 0, 1), exposure.gamma), dtype=np.float32)
     _marker(view, canvas, exposure.view)
     for cut, edge in zip(exposure.collimation, ("top", "bottom", "left", "right"), strict=True):
         n = int(cut * canvas.size)

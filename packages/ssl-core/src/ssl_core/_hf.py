@@ -93,6 +93,8 @@ def save_encoder(model: VisionTransformer, crops: CropConfig, folder: Path) -> N
         "image_size": c.image_size,
         "patch_size": c.patch_size,
         "num_channels": c.channels,
+        "initializer_range": c.init_std,
+        "sincos": c.sincos,
         **({"num_register_tokens": c.registers} if c.registers else {}),
     }
     processor = {
@@ -146,6 +148,8 @@ def load_encoder(folder: str | Path, *, random_seed: int | None = None) -> tuple
         mlp_ratio=float(config["mlp_ratio"]),
         registers=config.get("num_register_tokens", 0),
         layerscale=config["layerscale_value"],
+        init_std=config.get("initializer_range", 0.02),
+        sincos=config.get("sincos", 0.0),
     )
     if random_seed is not None:
         with torch.random.fork_rng(devices=[]):

@@ -1,0 +1,134 @@
+"""Facts about the command line: what it offers, how quickly, and how it fails."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pydicom
+import pytest
+from pydicom.data import get_testdata_file
+
+Run = Callable[..., subprocess.CompletedProcess[str]]
+COMMANDS = [
+    [], ["demo"], ["doctor"], ["phantom"], ["data"], ["data", "ingest"], ["data", "info"], ["data", "verify"],
+    ["pretrain"], ["embed"], ["probe"], ["seg"], ["seg", "train"], ["seg", "evaluate"], ["seg", "predict"], ["report"],
+    ["report", "generate"], ["report", "evaluate"],
+]  # fmt: skip
+SNAPSHOT = Path(__file__).with_name("command_line.txt")
+
+
+def surface(raddino: Run, words: list[str]) -> str:
+    """A command's arguments, options and commands, one a line: what a script may rely on."""
+    text = raddino(*words, "--help").stdout
+    usage = re.findall(r"Usage: (.*(?:\n +\S.*)*)", text)[0]
+    options = sorted(set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", text)))
+    inner = re.findall(r"(?m)^  ([a-z]+)  ", text.split("Commands:")[1]) if "Commands:" in text else []
+    return "\n".join([" ".join(usage.split()), *(f"  {name}" for name in [*options, *inner])])
+
+
+def test_the_command_line_is_what_it_was(raddino: Run) -> None:
+    found = "\n\n".join(surface(raddino, words) for words in COMMANDS) + "\n"
+    if os.environ.get("RADDINO_SNAPSHOT"):
+        SNAPSHOT.write_text(found)
+    assert found == SNAPSHOT.read_text(), "set RADDINO_SNAPSHOT=1 once to accept a change made on purpose"
+
+
+@pytest.mark.parametrize("words", COMMANDS, ids=lambda words: " ".join(words) or "raddino")
+def test_help_teaches_by_example(raddino: Run, words: list[str]) -> None:
+    text = raddino(*words, "--help").stdout
+    assert "Example" in text or "Commands:" in text
+
+
+@pytest.mark.parametrize("words", [[], ["doctor"], ["demo"], ["data", "ingest"]])
+def test_help_imports_nothing_heavy(words: list[str]) -> None:
+    code = (
+        "import sys\n"
+        f"sys.argv = ['raddino', *{words!r}, '--help']\n"
+        "from raddino_cli.main import main\n"
+        "try:\n    main()\nexcept SystemExit:\n    pass\n"
+        "print([name for name in ('torch', 'numpy', 'pydicom', 'matplotlib', 'rich') if name in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip().endswith("[]")
+
+
+def test_wrong_usage_is_two_and_names_the_option(raddino: Run) -> None:
+    for words in (["demo", "--nonsense"], ["data", "ingest"], ["nothing"]):
+        done = raddino(*words)
+        assert done.returncode == 2
+        assert done.stderr
+
+
+def test_doctor_says_what_is_here_as_one_json_object(raddino: Run) -> None:
+    done = raddino("doctor", "--json")
+    found = json.loads(done.stdout)
+    assert found["machine"]["python"] == ".".join(map(str, sys.version_info[:3]))
+    assert all(entry["ready"] or entry["add"].startswith("pip install") for entry in found["abilities"].values())
+    assert raddino("doctor").returncode == 0
+
+
+def one_line(done: subprocess.CompletedProcess[str], expected: str) -> None:
+    assert done.returncode == 1, done.stderr
+    assert "Traceback" not in done.stderr
+    last = done.stderr.strip().splitlines()[-1]
+    assert last.startswith("error: ")
+    assert expected in last
+
+
+def test_a_missing_an_empty_and_a_wordy_source_are_one_line(raddino: Run, tmp_path: Path) -> None:
+    one_line(raddino("demo", "--source", tmp_path / "none", "--out", tmp_path / "a"), "found nothing")
+    (tmp_path / "empty").mkdir()
+    one_line(raddino("demo", "--source", tmp_path / "empty", "--out", tmp_path / "b"), "found no files")
+    (tmp_path / "words").mkdir()
+    (tmp_path / "words" / "a.txt").write_text("not an image")
+    one_line(raddino("data", "ingest", tmp_path / "words", tmp_path / "c"), "accepted none")
+    one_line(raddino("pretrain", tmp_path / "none", "--out", tmp_path / "d"), "index.json")
+    one_line(raddino("probe", tmp_path / "none"), "raddino embed")
+    one_line(raddino("embed", tmp_path / "none", "--encoder", "nonsense", "--out", tmp_path / "e"), "expected")
+
+
+def test_debug_shows_the_traceback(raddino: Run, tmp_path: Path) -> None:
+    done = raddino("data", "info", tmp_path / "none", "--debug")
+    assert "Traceback" in done.stderr
+    assert done.returncode == 1
+
+
+def test_bad_files_are_listed_and_the_good_ones_go_on(raddino: Run, tmp_path: Path) -> None:
+    source = tmp_path / "source"
+    source.mkdir()
+    rng = np.random.default_rng(0)
+    for i in range(3):
+        cv2.imwrite(str(source / f"good{i}.png"), rng.integers(0, 65535, (64, 64), dtype=np.uint16))
+    cv2.imwrite(str(source / "constant.png"), np.full((64, 64), 9, np.uint8))
+    cv2.imwrite(str(source / "dot.png"), np.full((1, 1), 9, np.uint8))
+    (source / "notes.txt").write_text("words")
+    ct = Path(get_testdata_file("CT_small.dcm"))
+    (source / "ct.dcm").write_bytes(ct.read_bytes())
+    ds = pydicom.dcmread(ct)
+    ds.Modality = "CR"
+    ds.save_as(source / "whole.dcm")
+    (source / "truncated.dcm").write_bytes((source / "whole.dcm").read_bytes()[:-9000])
+    del ds.PixelData
+    ds.save_as(source / "nopixels.dcm")
+    (tmp_path / "labels.csv").write_text("path,opacity\ngood0.png,1\nabsent.png,0\n")
+    done = raddino("data", "ingest", source, tmp_path / "out", "--short-side", "32", "--json")
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["accepted"] == 4
+    lines = (tmp_path / "out" / "rejected.jsonl").read_text().splitlines()
+    codes = {entry["file"]: entry["code"] for entry in map(json.loads, lines)}
+    assert codes == {
+        "constant.png": "constant", "dot.png": "too_small", "notes.txt": "not_an_image", "ct.dcm": "not_a_radiograph",
+        "truncated.dcm": "truncated", "nopixels.dcm": "no_pixels",
+    }  # fmt: skip
+    strict = raddino("data", "ingest", source, tmp_path / "out", "--short-side", "32", "--strict")
+    assert strict.returncode == 1
+    labelled = raddino(
+        "data", "ingest", source, tmp_path / "two", "--labels", tmp_path / "labels.csv", "--short-side", "32", "--json"
+    )
+    assert json.loads(labelled.stdout)["reasons"] == {"missing_file": 1}
