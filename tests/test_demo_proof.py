@@ -26,7 +26,7 @@ def above(results: dict, target: str) -> bool:  # type: ignore[type-arg]
 
 def test_two_findings_and_sex_lie_above_both_baselines(results: dict) -> None:  # type: ignore[type-arg]
     findings = [
-        name for name, score in results["probes"]["trained"].items() if score["metric"] == "AUROC" and name != "sex"
+        name for name, score in results["probes"]["trained"].items() if score["metric"] == "auroc" and name != "sex"
     ]
     assert sum(above(results, name) for name in findings) >= 2
     assert above(results, "sex")

@@ -1,4 +1,4 @@
-"""Does each package work alone? Build its wheel, install it into a fresh environment, run its tests there.
+"""Does each package work alone? Its wheel and what it declares in a fresh environment, then its tests there.
 
 python tools/isolation.py [--only cxr-io]
 """
@@ -6,7 +6,9 @@ python tools/isolation.py [--only cxr-io]
 from __future__ import annotations
 
 import argparse
+import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -14,87 +16,139 @@ import tempfile
 import time
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # run as a script, sys.path starts at tools/
 
 from tools import release
 
-# What a package may bring along; anything else of ours in its environment is a failure.
-ALLOWED = {"raddino-encoders": {"ssl-core"}}
+PLACE = release.ROOT / ".isolation"
+# Reading radiographs, drawing them and scoring features or texts must not cost a gigabyte of torch.
 NO_TORCH = {"cxr-io", "cxr-phantom", "raddino-probes", "raddino-reportgen"}
-APPLICATION = "raddino-cli"
-_PYTEST_INI = """[pytest]
-addopts = --import-mode=importlib -q --strict-markers -p no:cacheprovider
-filterwarnings = error
-timeout = 600
+# The root's pytest settings, less what is the root's alone (testpaths; timeout, which needs a plugin).
+PYTEST_INI = """[pytest]
 markers =
-    slow: takes more than ten seconds
+    slow: takes more than ten seconds; still runs in CI
     gpu: needs a CUDA device
 """
+STRICT = ("-q", "-W", "error", "--strict-markers", "--strict-config", "--import-mode=importlib", "-p", "no:cacheprovider")
+# A test that hangs must not hold the machine for ever; the slowest package takes minutes.
+TIME_LIMIT_S = 1800
 
 
-def check(folder: Path, wheels: Path, ours: set[str]) -> str | None:
-    """What is wrong with a package alone, or None."""
+class IsolationError(ValueError):
+    """What a package alone lacks, brings along or fails at."""
+
+
+def declared(folder: Path, ours: dict[str, Path]) -> set[str]:
+    """Our distributions that a package's wheel with its `test` extra may bring, through all levels, itself excluded."""
+    found: set[str] = set()
+    waiting = [*_requirements(folder, "test")]
+    while waiting:
+        name = waiting.pop()
+        if name in ours and name not in found:
+            found.add(name)
+            waiting += _requirements(ours[name])
+    return found - {release.distribution_name(folder)}
+
+
+def _requirements(folder: Path, extra: str | None = None) -> list[str]:
+    table = release.project(folder)
+    lines = [*table.get("dependencies", [])]
+    if extra:
+        lines += table.get("optional-dependencies", {}).get(extra, [])
+    return [_normal(re.split(r"[^\w.-]", line, maxsplit=1)[0]) for line in lines]
+
+
+def _normal(name: str) -> str:
+    """A distribution's name as PEP 503 compares it."""
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
+def check_strangers(name: str, installed: set[str], allowed: set[str], ours: set[str]) -> None:
+    """Refuse an environment in which a package finds a sibling or torch that it doesn't declare."""
+    strangers = (installed & ours) - {name} - allowed
+    if strangers:
+        raise IsolationError(f"brings {', '.join(sorted(strangers))} along, which it doesn't declare")
+    if name in NO_TORCH and "torch" in installed:
+        raise IsolationError("brings torch along")
+
+
+def check(folder: Path, wheels: Path, ours: dict[str, Path]) -> None:
+    """Install one package's wheel with its `test` extra into a fresh environment and run its tests there.
+
+    `ours` maps each of our distributions to its folder. Raises IsolationError.
+    """
     name = release.distribution_name(folder)
-    with tempfile.TemporaryDirectory(prefix=f"{name}-") as place:
-        venv, tests = Path(place) / "venv", Path(place) / "tests"
-        python = venv / "bin" / "python"
-        _run("uv", "venv", "--quiet", "--python", sys.executable, str(venv))
+    with tempfile.TemporaryDirectory(prefix=f"{name}-", dir=PLACE) as place:
+        python = Path(place) / "venv" / "bin" / "python"
         wheel = next(wheels.glob(f"{name.replace('-', '_')}-{release.current_version(folder)}-*.whl"))
-        extras = ["pytest-timeout", "jaxtyping", "beartype"]
-        _install(python, wheels, f"{wheel}[test]", *extras)
-        installed = set(subprocess.check_output([_uv(), "pip", "freeze", "--python", str(python)], text=True).split())
-        names = {line.split("==")[0] for line in installed}
-        strangers = (names & ours) - {name} - ALLOWED.get(name, set())
-        if name != APPLICATION and strangers:
-            return f"brings {', '.join(sorted(strangers))} along"
-        if name in NO_TORCH and "torch" in names:
-            return "brings torch along"
-        shutil.copytree(folder / "tests", tests / "tests")
-        shutil.copy(folder / "README.md", tests)
-        if (folder / "CHANGELOG.md").exists():
-            shutil.copy(folder / "CHANGELOG.md", tests)
-        (tests / "pytest.ini").write_text(_PYTEST_INI)
-        environment = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
-        environment["PATH"] = f"{venv / 'bin'}{os.pathsep}{environment['PATH']}"
-        done = subprocess.run([str(python), "-m", "pytest", "tests"], cwd=tests, env=environment, check=False)
-        return f"tests failed ({done.returncode})" if done.returncode else None
+        _uv("venv", "--python", sys.executable, str(python.parents[1]))
+        versions = ["--constraints", str(release.ROOT / "constraints.txt"), "--find-links", str(wheels)]
+        _uv("pip", "install", "--python", str(python), *versions, f"{wheel}[test]")
+        listed = json.loads(_uv("pip", "list", "--format", "json", "--python", str(python)))
+        installed = {_normal(entry["name"]) for entry in listed}
+        check_strangers(name, installed, declared(folder, ours), set(ours))
+        _run_tests(folder, python)
 
 
-def _install(python: Path, wheels: Path, *what: str) -> None:
-    constraints = release.ROOT / "constraints.txt"
-    options = ["--python", str(python), "--constraints", str(constraints), "--find-links", str(wheels)]
-    _run("uv", "pip", "install", "--quiet", *options, *what)
+def _run_tests(folder: Path, python: Path) -> None:
+    # Outside the repository, so that no test finds the source or another package by walking up.
+    with tempfile.TemporaryDirectory(prefix=f"{folder.name}-") as place:
+        there = Path(place)
+        shutil.copytree(folder / "tests", there / "tests", ignore=shutil.ignore_patterns("__pycache__"))
+        shutil.copy(folder / "README.md", there)  # whose example is a test
+        (there / "pytest.ini").write_text(PYTEST_INI, encoding="utf-8")
+        environment = {key: value for key, value in os.environ.items() if key not in ("PYTHONPATH", "VIRTUAL_ENV")}
+        environment["PATH"] = f"{python.parent}{os.pathsep}{environment['PATH']}"
+        command = [str(python), "-m", "pytest", *STRICT, "tests"]
+        try:
+            done = subprocess.run(command, cwd=there, env=environment, check=False, timeout=TIME_LIMIT_S)
+        except subprocess.TimeoutExpired:
+            raise IsolationError(f"tests took more than {TIME_LIMIT_S} s") from None
+    if done.returncode:
+        raise IsolationError(f"tests failed (pytest's exit code {done.returncode})")
 
 
-def _uv() -> str:
+def _uv(*arguments: str) -> str:
     beside = Path(sys.executable).parent / "uv"
-    return str(beside) if beside.exists() else "uv"
-
-
-def _run(program: str, *arguments: str) -> None:
-    subprocess.run([_uv() if program == "uv" else program, *arguments], check=True)
+    program = str(beside) if beside.exists() else shutil.which("uv")
+    if program is None:
+        raise IsolationError("expected uv beside this interpreter or on PATH, got neither; run `make setup`")
+    done = subprocess.run([program, "--quiet", *arguments], capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise IsolationError(f"uv {' '.join(arguments[:2])} failed:\n{done.stderr.strip()[-1500:]}")
+    return done.stdout
 
 
 def main() -> None:
-    """Check every package, or one; exit 1 if any fails."""
+    """Check every package, or those named; print a table; exit 1 if any fails."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--only", action="append", help="a package; may be repeated")
+    parser.add_argument("--only", action="append", metavar="NAME", help="a package; may be repeated")
     arguments = parser.parse_args()
-    folders = sorted(path.parent for path in release.ROOT.glob("*/*/pyproject.toml"))
-    ours = {release.distribution_name(folder) for folder in folders}
-    if arguments.only:
-        chosen = [release.find_package(release.ROOT, name) for name in arguments.only]
-    else:
-        chosen = folders
+    ours = {_normal(release.distribution_name(folder)): folder for folder in release.packages(release.ROOT)}
+    rows: list[tuple[str, float, str]] = []
     failed = False
-    with tempfile.TemporaryDirectory(prefix="wheels-") as wheels:
-        for folder in folders:
-            release.build_wheel(folder, Path(wheels))
-        for folder in chosen:
-            start = time.monotonic()
-            problem = check(folder, Path(wheels), ours)
-            failed |= problem is not None
-            print(f"{folder.name:<14} {time.monotonic() - start:6.1f} s  {problem or 'works alone'}", flush=True)
+    PLACE.mkdir(exist_ok=True)
+    try:
+        names = arguments.only or [folder.name for folder in ours.values()]
+        chosen = [release.find_package(release.ROOT, name) for name in names]
+        with tempfile.TemporaryDirectory(prefix="wheels-", dir=PLACE) as wheels:
+            for folder in ours.values():
+                release.build_wheel(folder, Path(wheels))
+            for folder in chosen:
+                start = time.monotonic()
+                try:
+                    check(folder, Path(wheels), ours)
+                    result = "works alone"
+                except IsolationError as error:
+                    result, failed = str(error), True
+                rows.append((folder.name, time.monotonic() - start, result))
+    except release.ReleaseError as error:
+        sys.exit(f"error: {error}")
+    finally:
+        shutil.rmtree(PLACE, ignore_errors=True)
+    print(f"\n{'package':<14} {'seconds':>8}  result")
+    for name, seconds, result in rows:
+        print(f"{name:<14} {seconds:8.1f}  {result}")
     sys.exit(failed)
 
 

@@ -1,1 +1,10 @@
-"""Speed as a ratio to a peer, measured in the same run."""
+"""Speed as a ratio to a peer, measured in the same run; a bench is a function that returns one line."""
+
+from collections.abc import Callable
+
+from tools.bench._phantom import phantom
+from tools.bench._resize import resize
+
+BENCHES: dict[str, Callable[[], str]] = {"resize": resize, "phantom": phantom}
+
+__all__ = ["BENCHES"]

@@ -41,7 +41,7 @@ def test_the_results_hold_every_encoder_and_the_proof(demo: Path) -> None:
     for part in ("probes", "segmentation", "reports"):
         assert list(results[part]) == ["trained", "random", "pixels"]
     assert set(results["proof"]) == {"findings_apart", "sex_apart", "age_error_lower", "lung_dice_higher"}
-    assert results["probes"]["trained"]["age"]["metric"] == "MAE"
+    assert results["probes"]["trained"]["age"]["metric"] == "mae"
     assert results["configuration"]["steps"] == 6
     assert str(demo) not in (demo / "results.json").read_text()
 

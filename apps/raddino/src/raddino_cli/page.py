@@ -39,7 +39,7 @@ def _tables(results: dict[str, Any]) -> list[dict[str, Any]]:
     probes = results["probes"]
     found = []
     names = list(next(iter(probes.values()), {}))
-    binary = [name for name in names if probes["trained"][name]["metric"] == "AUROC"]
+    binary = [name for name in names if probes["trained"][name]["metric"] == "auroc"]
     for title, targets, sign in (
         ("Findings, devices and sex: AUROC of a linear probe", binary, 1),
         (

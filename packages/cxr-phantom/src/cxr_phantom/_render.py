@@ -304,10 +304,9 @@ def _expose(scene: Scene, patient: Patient, rng: np.random.Generator) -> Image:
     view = np.clip(view, -0.04, 1.06) * np.float32(white - black) + np.float32(black)
     view = np.asarray(cv2.pow(np.clip(view, 0, 1), exposure.gamma), dtype=np.float32)
     _marker(view, canvas, exposure.view)
-    for cut, edge in zip(exposure.collimation, ("top", "bottom", "left", "right"), strict=True):
-        n = int(cut * canvas.size)
-        if n:
-            view[{"top": np.s_[:n], "bottom": np.s_[-n:], "left": np.s_[:, :n], "right": np.s_[:, -n:]}[edge]] = 0.0
+    top, bottom, left, right = (int(cut * canvas.size) for cut in exposure.collimation)
+    view[:top] = view[canvas.size - bottom :] = 0
+    view[:, :left] = view[:, canvas.size - right :] = 0
     return view
 
 

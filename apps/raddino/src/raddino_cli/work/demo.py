@@ -97,7 +97,7 @@ def proof(probes: dict[str, Any], segmentation: dict[str, Any]) -> dict[str, Any
         values = [entry.get(target, {}).get("value") for entry in table]
         return all(value is not None for value in values) and all(sign * values[0] > sign * v for v in values[1:])
 
-    findings = [name for name, score in own.items() if score["metric"] == "AUROC" and name != "sex" and apart(name)]
+    findings = [name for name, score in own.items() if score["metric"] == "auroc" and name != "sex" and apart(name)]
     return {
         "findings_apart": findings,
         "sex_apart": apart("sex"),

@@ -74,7 +74,7 @@ def _one(features: Features, name: str, method: Literal["linear", "knn"], replic
     ]
     if name in CONTINUOUS:
         fit = probe_continuous(*parts, replicates=replicates)
-        scores = {"metric": "MAE", **vars(fit.mae), "n": fit.n, "r2": vars(fit.r2), "method": "ridge"}
+        scores = {"metric": "mae", **vars(fit.mae), "n": fit.n, "r2": vars(fit.r2), "method": "ridge"}
         return {**scores, "reason": fit.reason}
     score = probe_binary(*parts, method=method, replicates=replicates)
     kept = {key: getattr(score, key) for key in ("metric", "value", "low", "high", "n", "positives", "reason")}
