@@ -6,6 +6,7 @@ python tools/isolation.py [--only cxr-io]
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import os
 import re
@@ -29,7 +30,16 @@ markers =
     slow: takes more than ten seconds; still runs in CI
     gpu: needs a CUDA device
 """
-STRICT = ("-q", "-W", "error", "--strict-markers", "--strict-config", "--import-mode=importlib", "-p", "no:cacheprovider")
+STRICT = (
+    "-q",
+    "-W",
+    "error",
+    "--strict-markers",
+    "--strict-config",
+    "--import-mode=importlib",
+    "-p",
+    "no:cacheprovider",
+)
 # A test that hangs must not hold the machine for ever; the slowest package takes minutes.
 TIME_LIMIT_S = 1800
 
@@ -145,7 +155,8 @@ def main() -> None:
     except release.ReleaseError as error:
         sys.exit(f"error: {error}")
     finally:
-        shutil.rmtree(PLACE, ignore_errors=True)
+        with contextlib.suppress(OSError):  # not empty: another run is at work
+            PLACE.rmdir()
     print(f"\n{'package':<14} {'seconds':>8}  result")
     for name, seconds, result in rows:
         print(f"{name:<14} {seconds:8.1f}  {result}")

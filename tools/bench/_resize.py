@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import numpy as np
-
 from tools.bench._interleave import interleave
 
 
 def resize() -> str:
     """cxr_io.resize_bspline against SimpleITK's B-spline, one thread each, 3056 x 2544 to a short side of 518."""
+    import numpy as np  # here and not above: only after __main__ has set the number of threads
     import SimpleITK as sitk  # noqa: N813 -- its own documentation's name
     from cxr_io import resize_bspline
 

@@ -28,6 +28,8 @@ TINY = [
     "train.log_every=1",
     "train.checkpoint_every=2",
     "train.steps=6",
+    "model.patch_size=12",
+    "train.precision=float32",
 ]
 
 
