@@ -39,15 +39,15 @@ def root(
     """
 
 
-app.command("demo")(demo.command)
-app.command("doctor")(doctor.command)
-app.command("phantom")(phantom.command)
-app.add_typer(data.app, name="data")
-app.command("pretrain")(pretrain.command)
-app.command("embed")(embed.command)
-app.command("probe")(probe.command)
-app.add_typer(seg.app, name="seg")
-app.add_typer(report.app, name="report")
+app.command("demo", short_help="The whole pipeline, from images to a page.")(demo.command)
+app.command("doctor", short_help="What this machine can do.")(doctor.command)
+app.command("phantom", short_help="Labelled synthetic radiographs as DICOM.")(phantom.command)
+app.add_typer(data.app, name="data", short_help="Archives into shards.")
+app.command("pretrain", short_help="Train an encoder without labels.")(pretrain.command)
+app.command("embed", short_help="Frozen features of every image.")(embed.command)
+app.command("probe", short_help="What the features know, with intervals.")(probe.command)
+app.add_typer(seg.app, name="seg", short_help="Segmentation on patch tokens.")
+app.add_typer(report.app, name="report", short_help="Reports by retrieval, and their scores.")
 
 
 def main() -> None:
