@@ -10,6 +10,7 @@ import re
 import subprocess
 import sys
 import tomllib
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -118,6 +119,13 @@ def build_wheel(folder: Path, out: Path) -> Path:
     if done.returncode or not wheels:
         said = (done.stdout + done.stderr).strip()[-1500:]
         raise ReleaseError(f"expected the wheel of {folder.name} to build, got exit code {done.returncode}:\n{said}")
+    with zipfile.ZipFile(wheels[-1]) as wheel:
+        empty = not any(name.endswith("/__init__.py") for name in wheel.namelist())
+    if empty:  # the backend is content with a package whose source is gone
+        wheels[-1].unlink()
+        raise ReleaseError(
+            f"expected the wheel of {folder.name} to build with modules in it, got none; look at its src"
+        )
     return wheels[-1]
 
 
