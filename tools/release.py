@@ -123,9 +123,7 @@ def build_wheel(folder: Path, out: Path) -> Path:
         empty = not any(name.endswith("/__init__.py") for name in wheel.namelist())
     if empty:  # the backend is content with a package whose source is gone
         wheels[-1].unlink()
-        raise ReleaseError(
-            f"expected the wheel of {folder.name} to build with modules in it, got none; look at its src"
-        )
+        raise ReleaseError(f"expected the wheel of {folder.name} to build with modules, got none; look at its src")
     return wheels[-1]
 
 

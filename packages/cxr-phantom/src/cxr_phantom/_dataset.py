@@ -35,6 +35,8 @@ _LEGENDS = {
     "ribs_left": {f"bit {k}": f"left rib {k + 1}" for k in range(12)},
     "findings": {f"bit {k}": name for k, name in enumerate(FINDINGS)},
 }
+# Masks are flat: filtering their rows takes four times as long and saves nothing.
+_PNG = (cv2.IMWRITE_PNG_COMPRESSION, 1, cv2.IMWRITE_PNG_FILTER, cv2.IMWRITE_PNG_FILTER_NONE)
 _SPLITS = (("train", 0.6), ("val", 0.1), ("test", 0.3))
 
 
@@ -85,11 +87,7 @@ def _make(job: tuple[Path, int, int, int, int]) -> None:
     phantom = render(patient, size)
     masks = {}
     for key in _MASKS:
-        ok, png = cv2.imencode(
-            ".png",
-            phantom.masks[key],
-            [cv2.IMWRITE_PNG_COMPRESSION, 1, cv2.IMWRITE_PNG_STRATEGY, cv2.IMWRITE_PNG_STRATEGY_RLE],
-        )
+        ok, png = cv2.imencode(".png", phantom.masks[key], _PNG)
         if not ok:
             raise PhantomError(f"expected the mask {key!r} of {name} to encode as PNG; OpenCV refused it")
         masks[key] = f"masks/{name}/{key}.png"
