@@ -122,17 +122,17 @@ def sample_patient(seed: int, index: int, visit: int = 0) -> Patient:
 
 def _sample_exposure(rng: Generator) -> Exposure:
     maker, gamma, sharpen = _MAKERS[int(rng.integers(len(_MAKERS)))]
-    portable = bool(rng.random() < 0.35)
+    portable = bool(rng.random() < 0.2)
     return Exposure(
         manufacturer=maker,
         view="AP" if portable else "PA",
         kvp=int(rng.integers(70, 100) if portable else rng.integers(105, 135)),
         photons=float(np.exp(rng.normal(9.6 if portable else 10.4, 0.4))),
         scatter=float(rng.uniform(0.3, 0.7) if portable else rng.uniform(0.1, 0.4)),
-        shift=(float(rng.normal(0, 26)), float(rng.normal(0, 24))),
-        rotation=float(rng.normal(0, 10 if portable else 5)),
+        shift=(float(rng.normal(0, 15)), float(rng.normal(0, 15))),
+        rotation=float(rng.normal(0, 6 if portable else 3.5)),
         twist=float(rng.normal(0, 6 if portable else 3)),
-        field_of_view=float(rng.uniform(330, 480)),
+        field_of_view=float(rng.uniform(335, 430)),
         inspiration=float(rng.normal(0.90 if portable else 1.0, 0.07)),
         gamma=float(gamma * np.exp(rng.normal(0, 0.22))),
         sharpen=float(sharpen * rng.uniform(0.6, 1.4)),
