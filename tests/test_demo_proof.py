@@ -6,9 +6,7 @@ from pathlib import Path
 import pytest
 
 RESULTS = Path(__file__).parents[1] / "runs" / "demo" / "results.json"
-
-
-NOT_YET = pytest.mark.xfail(reason="the demo's budget does not show it yet, see docs/negative.md", strict=False)
+NOT_YET = pytest.mark.xfail(reason="the demo's budget does not show it yet, see docs/negative.md", strict=True)
 
 
 @pytest.fixture(scope="module")

@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -70,6 +71,18 @@ def test_stopped_after_a_stage_it_goes_on_from_there(demo: Path, raddino: Run) -
 
 
 @pytest.mark.slow
+def test_what_is_broken_is_an_error_and_not_skipped(demo: Path, raddino: Run, tmp_path: Path) -> None:
+    copy = tmp_path / "copy"
+    shutil.copytree(demo, copy)
+    (copy / "features" / "trained" / "patches.npy").unlink()
+    (copy / "stages" / "segmentation-trained.json").unlink()
+    again = raddino("demo", "--out", copy, *TINY)
+    assert again.returncode == 1
+    assert "expected features with patch tokens" in again.stderr
+    assert not (copy / "stages" / "segmentation-trained.json").exists()
+
+
+@pytest.mark.slow
 def test_the_commands_alone_read_what_the_demo_wrote(demo: Path, raddino: Run, tmp_path: Path) -> None:
     features, shards, head = demo / "features" / "trained", demo / "shards", tmp_path / "head.safetensors"
     scores = json.loads(raddino("probe", features, "--target", "age", "--json").stdout)
@@ -97,7 +110,9 @@ def test_plain_images_without_labels_skip_what_they_cannot_show(raddino: Run, tm
     for i in range(40):
         small = rng.random((6, 5)).astype(np.float32)
         cv2.imwrite(str(source / f"{i}.png"), (cv2.resize(small, (120, 130)) * 65535).astype(np.uint16))
-    done = raddino("demo", "--source", source, "--out", tmp_path / "out", "--steps", 3, "--size", 96, "--json")
+    (tmp_path / "out").mkdir()
+    command = ("demo", "--source", source, "--out", ".", "--steps", 3, "--size", 96, "--json")
+    done = raddino(*command, cwd=tmp_path / "out")  # any name of the folder will do
     assert done.returncode == 0, done.stderr
     results = json.loads(done.stdout)
     assert set(results["skipped"]) == {"probes", "segmentation", "reports"}

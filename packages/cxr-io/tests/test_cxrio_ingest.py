@@ -216,6 +216,9 @@ def test_the_key_lies_outside_the_shards_and_is_private(tmp_path: Path) -> None:
     take(archive(tmp_path / "source", 8), tmp_path / "out", key=None)
     assert (tmp_path / "out.key").stat().st_mode & 0o777 == 0o600
     assert not list((tmp_path / "out").glob("*.key"))
+    (tmp_path / "empty.key").touch()
+    with pytest.raises(cxr_io.CxrError, match="at least 16 characters, got 0"):
+        take(tmp_path / "source", tmp_path / "empty", key=None)
 
 
 def test_the_official_layout_of_chestxray14(tmp_path: Path) -> None:

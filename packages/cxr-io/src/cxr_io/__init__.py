@@ -7,8 +7,9 @@ from cxr_io._ingest import IngestSummary, ingest
 from cxr_io._intensity import POLICIES
 from cxr_io._read import Radiograph, read
 from cxr_io._resize import resize_bspline
+from cxr_io._shards import Sample
 from cxr_io._sources import DATASETS
-from cxr_io._stream import Sample, ShardStream
+from cxr_io._stream import ShardStream
 from cxr_io._verify import Damage, info, verify
 
 __all__ = [

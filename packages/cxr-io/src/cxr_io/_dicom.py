@@ -142,12 +142,10 @@ def _to_monochrome2(ds: Dataset, stored: NDArray[Any], intensity: str) -> NDArra
     if stored.ndim == 3:
         return to_sixteen_bits(stored[..., :3] @ _LUMA, None, intensity == "percentile")
     kept = _unpadded(ds, stored)
-    values = np.asarray(apply_modality_lut(stored, ds), dtype=np.float64)
+    values = apply_modality_lut(stored, ds)
     if intensity == "window" and ("WindowCenter" in ds or "VOILUTSequence" in ds):
-        seen = np.asarray(apply_voi_lut(apply_modality_lut(stored, ds), ds), dtype=np.float64)
-        pixels = to_sixteen_bits(seen, kept)
-    else:
-        pixels = to_sixteen_bits(values, kept, intensity == "percentile")
+        values = apply_voi_lut(values, ds)
+    pixels = to_sixteen_bits(np.asarray(values, dtype=np.float64), kept, intensity == "percentile")
     if ds.PhotometricInterpretation == "MONOCHROME1" or ds.get("PresentationLUTShape") == "INVERSE":
         pixels = FULL - pixels
         if kept is not None:

@@ -11,6 +11,7 @@ from pathlib import Path
 from cxr_io._errors import CxrError
 
 KEY_VARIABLE = "CXR_IO_KEY"
+_SHORTEST = 16
 
 
 def find_key(out: Path, given: str | None) -> bytes:
@@ -18,17 +19,22 @@ def find_key(out: Path, given: str | None) -> bytes:
 
     The file lies outside the folder of shards, so that sharing the shards doesn't share the key.
     """
-    text = given or os.environ.get(KEY_VARIABLE)
-    if text:
-        if len(text) < 16:
-            raise CxrError("usage", f"expected a key of at least 16 characters, got {len(text)}")
-        return text.encode()
+    key = (given or os.environ.get(KEY_VARIABLE) or "").encode() or _key_beside(out)
+    if len(key) < _SHORTEST:
+        raise CxrError("usage", f"expected a key of at least {_SHORTEST} characters, got {len(key)}")
+    return key
+
+
+def _key_beside(out: Path) -> bytes:
     path = out.with_name(out.name + ".key")
     if not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        part = path.with_name(path.name + ".part")
+        part.unlink(missing_ok=True)  # an interrupted run's
+        handle = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         with os.fdopen(handle, "w") as file:
             file.write(secrets.token_hex(32))
+        part.replace(path)  # whole or not at all: an empty key would undo every pseudonym
     return path.read_bytes().strip()
 
 

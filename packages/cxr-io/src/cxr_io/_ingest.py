@@ -118,11 +118,13 @@ def ingest(
             members = [plan for plan in planned if plan.split == split]
             for number, start in enumerate(range(0, len(members), samples_per_shard)):
                 part = members[start : start + samples_per_shard]
-                note = _note(journal, out, f"{split}-{number:06d}.tar", part)
+                shard, plan = out / f"{split}-{number:06d}.tar", _digest(part)
+                note = _note(journal, shard, plan)
                 if note is None:
                     note = _write(
-                        journal, out, f"{split}-{number:06d}.tar", part, settings, pool, progress, done, total
+                        shard, pool.map(partial(_convert, settings=settings), part), _after(progress, done, total)
                     )
+                    write_atomic(_note_path(journal, shard), json.dumps({"plan": plan, **note}).encode())
                 done += len(part)
                 if progress:
                     progress(done, total)
@@ -246,42 +248,37 @@ def _digest(part: list[_Planned]) -> str:
     return sha256(repr(told).encode()).hexdigest()
 
 
-def _note(journal: Path, out: Path, name: str, part: list[_Planned]) -> dict[str, Any] | None:
-    """What the journal says of a shard that is already finished."""
-    path = journal / f"{name}.json"
-    if not path.exists() or not (out / name).exists():
+def _note_path(journal: Path, shard: Path) -> Path:
+    return journal / f"{shard.name}.json"
+
+
+def _note(journal: Path, shard: Path, plan: str) -> dict[str, Any] | None:
+    """What the journal says of a shard that is already finished, if it was planned alike."""
+    path = _note_path(journal, shard)
+    if not path.exists() or not shard.exists():
         return None
     note: dict[str, Any] = json.loads(path.read_bytes())
-    same = note["plan"] == _digest(part) and (out / name).stat().st_size == note["shard"]["bytes"]
-    return note if same else None
+    return note if note["plan"] == plan and shard.stat().st_size == note["shard"]["bytes"] else None
 
 
-def _write(
-    journal: Path,
-    out: Path,
-    name: str,
-    part: list[_Planned],
-    settings: _Settings,
-    pool: _Pool,
-    progress: Progress | None,
-    done: int,
-    total: int,
-) -> dict[str, Any]:
-    rejected: list[_Rejected] = []
+def _after(progress: Progress | None, done: int, total: int) -> Callable[[int], None]:
+    """Progress within a shard, told as progress of the whole."""
+    return lambda count: progress(done + count, total) if progress else None
+
+
+def _write(shard: Path, results: Iterator[Encoded | _Rejected], tell: Callable[[int], None]) -> dict[str, Any]:
+    """Write what was converted; the shard's entry in the index and what was rejected."""
+    rejected: list[dict[str, str]] = []
 
     def samples() -> Iterator[Encoded]:
-        for count, result in enumerate(pool.map(partial(_convert, settings=settings), part), done + 1):
-            if progress:
-                progress(count, total)
+        for count, result in enumerate(results, 1):
+            tell(count)
             if isinstance(result, Encoded):
                 yield result
             else:
-                rejected.append(result)
+                rejected.append(vars(result))
 
-    shard = write_shard(out / name, samples())
-    note = {"plan": _digest(part), "shard": shard, "rejected": [vars(entry) for entry in rejected]}
-    write_atomic(journal / f"{name}.json", json.dumps(note).encode())
-    return note
+    return {"shard": write_shard(shard, samples()), "rejected": rejected}
 
 
 def _finish(

@@ -36,7 +36,7 @@ class Radiograph:
 def read(path: str | Path, *, intensity: str = "minmax") -> Radiograph:
     """Read a DICOM, PNG or JPEG radiograph; `intensity` is one of `POLICIES`.
 
-    Raises `CxrError` for what is no radiograph; its code says why: missing, not_an_image, unreadable, truncated,
+    Raises `CxrError` for what is no radiograph; its code says why: missing_file, not_an_image, unreadable, truncated,
     no_pixels, not_a_radiograph, multi_frame, missing_codec, too_small, too_large, constant.
     """
     check_policy(intensity)

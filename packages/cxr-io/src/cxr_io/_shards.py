@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import cv2
 import numpy as np
@@ -20,6 +20,8 @@ from cxr_io._errors import CxrError
 
 FORMAT = 1
 INDEX = "index.json"
+Places = dict[str, tuple[int, int]]
+"""Offset and size in the shard of each file of a sample, by extension."""
 
 
 @dataclass(frozen=True)
@@ -105,9 +107,18 @@ def write_shard(path: Path, samples: Iterable[Encoded]) -> dict[str, Any]:
     return entry
 
 
-def read_shard(path: Path) -> dict[str, dict[str, tuple[int, int]]]:
+def read_parts(file: BinaryIO, parts: Places) -> dict[str, bytes]:
+    """The bytes of some files of a sample, out of its open shard."""
+    content = {}
+    for extension, (offset, size) in parts.items():
+        file.seek(offset)
+        content[extension] = file.read(size)
+    return content
+
+
+def read_shard(path: Path) -> dict[str, Places]:
     """Where each file of each sample lies in a shard: {key: {extension: (offset, size)}}, in order."""
-    found: dict[str, dict[str, tuple[int, int]]] = {}
+    found: dict[str, Places] = {}
     try:
         with tarfile.open(path, "r:") as tar:
             for member in tar:

@@ -8,9 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from cxr_io._errors import CxrError
-from cxr_io._shards import Sample, decode, read_index, read_shard
-
-__all__ = ["Sample", "ShardStream"]
+from cxr_io._shards import Sample, decode, read_index, read_parts, read_shard
 
 
 class ShardStream:
@@ -25,7 +23,7 @@ class ShardStream:
         self._entries = [entry for entry in index["shards"] if entry["split"] == split]
         if not self._entries:
             found = ", ".join(sorted({entry["split"] for entry in index["shards"]}))
-            raise CxrError("usage", f"expected a split of {found} in {shards}, got {split!r}")
+            raise CxrError("no_split", f"expected a split of {found} in {shards}, got {split!r}")
         self._folder = Path(shards)
         self._shuffle, self._seed, self._epoch, self._position = shuffle, seed, epoch, 0
 
@@ -33,7 +31,7 @@ class ShardStream:
         return sum(entry["samples"] for entry in self._entries)
 
     def __iter__(self) -> Iterator[Sample]:
-        start, self._position = self._position, self._position
+        start = self._position
         rng = np.random.default_rng((self._seed, self._epoch))
         order = rng.permutation(len(self._entries)) if self._shuffle else np.arange(len(self._entries))
         passed = 0
@@ -50,13 +48,9 @@ class ShardStream:
                     )
                 with path.open("rb") as file:
                     for i in within[max(0, start - passed) :]:
-                        key, files = places[i]
-                        content = {}
-                        for extension, (offset, size) in files.items():
-                            file.seek(offset)
-                            content[extension] = file.read(size)
+                        key, parts = places[i]
                         self._position += 1
-                        yield decode(key, content)
+                        yield decode(key, read_parts(file, parts))
             passed += count
         self._epoch, self._position = self._epoch + 1, 0
 

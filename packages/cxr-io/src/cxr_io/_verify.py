@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from cxr_io._errors import CxrError
-from cxr_io._shards import decode, file_sha256, read_index, read_shard
+from cxr_io._shards import decode, file_sha256, read_index, read_parts, read_shard
 
 
 @dataclass(frozen=True)
@@ -34,10 +34,8 @@ def info(shards: str | Path) -> dict[str, Any]:
         for entry in entries:
             path = Path(shards) / entry["name"]
             with path.open("rb") as file:
-                for files in read_shard(path).values():
-                    offset, size = files["json"]
-                    file.seek(offset)
-                    meta = json.loads(file.read(size))
+                for parts in read_shard(path).values():
+                    meta = json.loads(read_parts(file, {"json": parts["json"]})["json"])
                     patients.add(meta["patient"])
                     views[meta["view"] or "unknown"] += 1
                     for name, value in meta["labels"].items():
@@ -80,13 +78,9 @@ def _samples(path: Path, expected: int) -> list[Damage]:
     if len(places) != expected:
         found.append(Damage(path.name, None, f"expected {expected} samples, got {len(places)}"))
     with path.open("rb") as file:
-        for key, files in places.items():
-            content = {}
-            for extension, (offset, size) in files.items():
-                file.seek(offset)
-                content[extension] = file.read(size)
+        for key, parts in places.items():
             try:
-                decode(key, content)
+                decode(key, read_parts(file, parts))
             except CxrError as error:
                 found.append(Damage(path.name, key, str(error)))
     return found

@@ -48,6 +48,16 @@ class Canvas:
             cv2.fillPoly(mask, [self._fixed(polygon)], 1, cv2.LINE_8, _SHIFT)
         return mask
 
+    def fill_box(self, polygon: Points) -> tuple[Box, Mask]:
+        """As `fill` for one polygon, but only the part of the grid that holds it; empty where it lies outside."""
+        box = self.box(polygon)
+        mask = np.zeros((box[0].stop - box[0].start, box[1].stop - box[1].start), np.uint8)
+        if mask.size:
+            corner = np.array([box[1].start, box[0].start])
+            at = np.round((self.pixels(polygon) - corner) * (1 << _SHIFT)).astype(np.int32)
+            cv2.fillPoly(mask, [at], 1, cv2.LINE_8, _SHIFT)
+        return box, mask
+
     def lines(self, layer: Mask, paths: list[tuple[Points, float]], value: int = 255) -> None:
         """Draw smooth strokes (path, width in mm) into an 8-bit layer; thinner than a pixel becomes fainter."""
         ends = np.cumsum([len(path) for path, _ in paths])[:-1]
@@ -72,14 +82,9 @@ class Canvas:
 
     def add_tube(self, target: Image, outline: Points, radius: float, weight: float = 1.0) -> None:
         """Add `weight` times the chord of a round tube with this outline."""
-        box = self.box(outline)
-        part = target[box]
-        if part.size:
-            mask = np.zeros(part.shape, np.uint8)
-            corner = np.array([box[1].start, box[0].start])
-            at = np.round((self.pixels(outline) - corner) * (1 << _SHIFT)).astype(np.int32)
-            cv2.fillPoly(mask, [at], 1, cv2.LINE_8, _SHIFT)
-            part += np.float32(weight) * chord(self.depth_inside(mask), radius)
+        box, mask = self.fill_box(outline)
+        if mask.size:
+            target[box] += np.float32(weight) * chord(self.depth_inside(mask), radius)
 
     def depth_inside(self, mask: Mask) -> Image:
         """Distance in mm from each pixel inside the mask to its edge."""
@@ -95,10 +100,16 @@ class Canvas:
 
 def tube(path: Points, radius: float | Points) -> Points:
     """The outline of a tube swept along a path (n, 2), `radius` mm thick on either side."""
+    left, right = tube_walls(path, radius)
+    return np.concatenate([left, right[::-1]])
+
+
+def tube_walls(path: Points, radius: float | Points) -> tuple[Points, Points]:
+    """The two walls of a tube, `radius` mm to either side of its path."""
     along = np.gradient(path, axis=0)
     normal = np.stack([-along[:, 1], along[:, 0]], axis=1) / np.maximum(np.linalg.norm(along, axis=1), 1e-9)[:, None]
     wide = np.broadcast_to(np.asarray(radius, dtype=float), (len(path),))[:, None]
-    return np.concatenate([path + normal * wide, (path - normal * wide)[::-1]])
+    return path + normal * wide, path - normal * wide
 
 
 def chord(edge: Image, radius: float) -> Image:

@@ -52,8 +52,8 @@ def generate(
     """Write `patients` patients (one or two images each) under `out` and return the number of images.
 
     `size` is in pixels (64 to 4096), `workers` processes (default: one per core). Files: `dicom/<image>.dcm`,
-    `masks/<image>/<name>.png`, `reports/<image>.txt`, `truth/<image>.json`, and at the end `labels.csv` and
-    `phantom.json`. Run again after an interruption, it makes what is missing. A folder that holds a set of another
+    `masks/<image>/<name>.png`, `reports/<image>.txt`, `truth/<image>.json`, `phantom.json`, and at the end
+    `labels.csv`. Run again after an interruption, it makes what is missing. A folder that holds a set of another
     seed or size, or files of something else, is a `PhantomError`.
     """
     out = Path(out)

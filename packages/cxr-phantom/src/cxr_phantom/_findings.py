@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cxr_phantom._anatomy import Anatomy
-from cxr_phantom._canvas import Canvas, Image, Mask, Points
+from cxr_phantom._canvas import Canvas, Image, Mask, Points, tube_walls
 from cxr_phantom._patient import FINDINGS, Finding, Patient
 
 _LEAD = {"chest_tube": 0.22, "pacemaker": 1.6, "ecg_leads": 0.30}  # attenuation of the device, in -log of the beam
@@ -101,7 +101,7 @@ def _pneumothorax(scene: Scene, finding: Finding, _rng: np.random.Generator) -> 
 
 
 def _nodule(scene: Scene, finding: Finding, rng: np.random.Generator) -> None:
-    x, y = scene.anatomy.at(finding.side, 0.15 + 0.65 * finding.height, 0.15 + 0.7 * finding.lateral)
+    x, y = scene.anatomy.at(finding.side, finding.depth_in_lung, 0.15 + 0.7 * finding.lateral)
     radius = 4 + 11 * finding.extent
     shape = np.zeros_like(scene.soft)
     scene.canvas.ellipsoid(shape, (x, y), (radius, radius * float(rng.uniform(0.85, 1.15))), 1.9 * radius)
@@ -111,7 +111,7 @@ def _nodule(scene: Scene, finding: Finding, rng: np.random.Generator) -> None:
 
 def _consolidation(scene: Scene, finding: Finding, rng: np.random.Generator) -> None:
     canvas, anatomy = scene.canvas, scene.anatomy
-    x, y = anatomy.at(finding.side, 0.2 + 0.6 * finding.height, 0.2 + 0.6 * finding.lateral)
+    x, y = anatomy.at(finding.side, finding.depth_in_lung, 0.2 + 0.6 * finding.lateral)
     radius = 24 + 34 * finding.extent
     shape = np.zeros_like(scene.soft)
     canvas.ellipsoid(shape, (x, y), (radius, radius * float(rng.uniform(0.7, 1.1))), 1.0, float(rng.uniform(-40, 40)))
@@ -126,8 +126,8 @@ def _consolidation(scene: Scene, finding: Finding, rng: np.random.Generator) -> 
 
 
 def _fracture(scene: Scene, finding: Finding, _rng: np.random.Generator) -> None:
-    path, _ = scene.anatomy.rib(finding.side, 4 + int(finding.height * 5))
-    x, y = path[int((0.45 + 0.4 * finding.lateral) * len(path))]
+    path, _ = scene.anatomy.rib(finding.side, finding.rib)
+    x, y = path[int(finding.along_rib * len(path))]
     near = (scene.canvas.x - np.float32(x)) ** 2 + (scene.canvas.y - np.float32(y)) ** 2 < 15**2
     scene.mark("rib_fracture", near)
 
@@ -149,16 +149,8 @@ def _chest_tube(scene: Scene, finding: Finding, layer: Mask, _rng: np.random.Gen
     inside = (side * (float(anatomy.wall(y)) - 14), y)
     tip = anatomy.at(side, 0.15 + 0.4 * finding.height, 0.3)
     path = _curve([entry, inside, anatomy.at(side, 0.5, 0.62), tip])
-    normal = tube_sides(path, 3.0)
     scene.canvas.lines(layer, [(path, 6.0)], 90)
-    scene.canvas.lines(layer, [(edge, 1.3) for edge in normal], 255)
-
-
-def tube_sides(path: Points, radius: float) -> tuple[Points, Points]:
-    """The two walls of a hollow tube along a path."""
-    along = np.gradient(path, axis=0)
-    normal = np.stack([-along[:, 1], along[:, 0]], axis=1) / np.maximum(np.linalg.norm(along, axis=1), 1e-9)[:, None]
-    return path + radius * normal, path - radius * normal
+    scene.canvas.lines(layer, [(edge, 1.3) for edge in tube_walls(path, 3.0)], 255)
 
 
 def _pacemaker(scene: Scene, finding: Finding, layer: Mask, _rng: np.random.Generator) -> None:

@@ -25,6 +25,21 @@ class Finding:
     lateral: float = 0.5
     extent: float = 0.5
 
+    @property
+    def rib(self) -> int:
+        """Which rib a fracture breaks, 4 to 8."""
+        return 4 + int(self.height * 5)
+
+    @property
+    def along_rib(self) -> float:
+        """Where along the rib, from 0 at the spine to 1."""
+        return 0.45 + 0.4 * self.lateral
+
+    @property
+    def depth_in_lung(self) -> float:
+        """How far down the lung a nodule or consolidation lies, from 0 at the apex: large ones keep from its ends."""
+        return 0.2 + 0.6 * self.height if self.name == "consolidation" else 0.15 + 0.65 * self.height
+
 
 @dataclass(frozen=True)
 class Exposure:

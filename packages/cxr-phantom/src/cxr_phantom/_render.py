@@ -200,9 +200,7 @@ def _vessels(canvas: Canvas, anatomy: Anatomy, soft: Image, lungs: Mask, rng: np
 def _ribs(canvas: Canvas, anatomy: Anatomy, bone: Image) -> dict[str, NDArray[np.uint16]]:
     patient = anatomy.patient
     broken = {
-        (finding.side, 4 + int(finding.height * 5)): 0.45 + 0.4 * finding.lateral
-        for finding in patient.findings
-        if finding.name == "rib_fracture"
+        (finding.side, finding.rib): finding.along_rib for finding in patient.findings if finding.name == "rib_fracture"
     }
     masks: dict[str, NDArray[np.uint16]] = {}
     behind: list[Points] = []
@@ -219,10 +217,8 @@ def _ribs(canvas: Canvas, anatomy: Anatomy, bone: Image) -> dict[str, NDArray[np
                 outlines.append(tube(front, thin))
                 before.append(outlines[-1])
             for outline in outlines:
-                box = canvas.box(outline)
-                part = bits[box]
-                if part.size:
-                    part |= _cut(canvas, outline, part.shape, box) << np.uint16(number - 1)
+                box, mask = canvas.fill_box(outline)
+                bits[box] |= mask.astype(np.uint16) << np.uint16(number - 1)
         masks["ribs_right" if side < 0 else "ribs_left"] = bits
     for outlines, radius, weight in ((behind, 5.2, 1.0), (before, 6.5, 0.55 + 0.15 * max(patient.calcified, 0))):
         edge = canvas.depth_inside(canvas.fill(*outlines))
@@ -230,13 +226,6 @@ def _ribs(canvas: Canvas, anatomy: Anatomy, bone: Image) -> dict[str, NDArray[np
         solid = chord(edge, radius) - np.float32(0.72) * chord(marrow, radius - 1.1)
         bone += np.float32(weight * patient.bone) * solid
     return masks
-
-
-def _cut(canvas: Canvas, outline: Points, shape: tuple[int, ...], box: tuple[slice, slice]) -> NDArray[np.uint16]:
-    part = np.zeros(shape, np.uint8)
-    at = np.round((canvas.pixels(outline) - (box[1].start, box[0].start)) * 16).astype(np.int32)
-    cv2.fillPoly(part, [at], 1, cv2.LINE_8, 4)
-    return part.astype(np.uint16)
 
 
 def _break(path: Points, where: float | None) -> list[Points]:

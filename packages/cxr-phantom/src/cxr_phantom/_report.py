@@ -58,9 +58,7 @@ def _side(finding: Finding) -> str:
 
 
 def _zone(finding: Finding) -> str:
-    # The height is taken after the same squeeze that places the finding in the lung.
-    place = 0.2 + 0.6 * finding.height if finding.name == "consolidation" else 0.15 + 0.65 * finding.height
-    return ("upper", "mid", "lower")[min(int(place * 3), 2)]
+    return ("upper", "mid", "lower")[min(int(finding.depth_in_lung * 3), 2)]
 
 
 def _sentence(finding: Finding, rng: np.random.Generator) -> str:
@@ -83,8 +81,7 @@ def _sentence(finding: Finding, rng: np.random.Generator) -> str:
         text = f"There is consolidation in the {side} {zone} lung."
         hedged = f"Patchy opacity in the {side} {zone} lung could reflect early consolidation."
         return hedged if faint else _one((text, f"Airspace consolidation in the {side} {zone} zone."), rng)
-    rib = 4 + int(finding.height * 5)
-    return f"There is a displaced fracture of the {side} {_ordinal(rib)} rib."
+    return f"There is a displaced fracture of the {side} {_ordinal(finding.rib)} rib."
 
 
 def _device(finding: Finding, rng: np.random.Generator) -> str:
@@ -106,7 +103,7 @@ def _summary(finding: Finding) -> str:
         "pneumothorax": f"{side} pneumothorax.",
         "nodule": f"{side} pulmonary nodule; CT is suggested.",
         "consolidation": f"{side} {_zone(finding)} lung consolidation, which may represent pneumonia.",
-        "rib_fracture": f"{side} {_ordinal(4 + int(finding.height * 5))} rib fracture.",
+        "rib_fracture": f"{side} {_ordinal(finding.rib)} rib fracture.",
     }[finding.name]
     if finding.name in ("pneumothorax", "rib_fracture", "cardiomegaly"):
         hedge = ""

@@ -25,7 +25,7 @@ class ViTConfig:
     """Shape of an encoder; `image_size` is the side in pixels at which positions are learned.
 
     Weights start from a normal of `init_std` (0.02 suits a width of 768; narrow models want about 0.5 / sqrt(width)),
-    positions from the same, or from sines and cosines of amplitude `sincos` where that is not 0.
+    positions from a normal of 0.02, or from sines and cosines of amplitude `sincos` where that is not 0.
     """
 
     embed_dim: int = 768

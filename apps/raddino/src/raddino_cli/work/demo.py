@@ -51,20 +51,18 @@ def run(settings: Settings, out: Path, *, workers: int | None = None, fresh: boo
         say(f"{counts['rejected']} files rejected; each is in {shards / 'rejected.jsonl'}")
     stages.run("pretrain", lambda: _pretrain(shards, trained, settings))
     specs = _specs(trained)
-    for name, spec in specs.items():
-        stages.run(f"embed-{name}", partial(_embed, shards, spec, out / "features" / name))
+    for name in ENCODERS:
+        stages.run(f"embed-{name}", partial(_embed, shards, specs[name], out / "features" / name))
     skipped: dict[str, str] = {}
-    probes = _each("probes", "Probes", stages, out, lambda folder, tell: _probe(folder, tell), skipped)
-    segmentation = _each(
-        "segmentation", "Segmentation", stages, out, lambda folder, tell: _segment(folder, shards, tell), skipped
-    )
-    reports = _each("reports", "Reports", stages, out, lambda folder, _: _report(folder), skipped)
+    probes = _each("probes", "Probes", stages, out, _probe, skipped)
+    segmentation = _each("segmentation", "Segmentation", stages, out, partial(_segment, shards), skipped)
+    reports = _each("reports", "Reports", stages, out, _report, skipped)
     results: dict[str, Any] = {
         "format": 1,
         "synthetic": settings.source is None,
         "source": settings.source,
         "data": counts,
-        "encoders": specs,
+        "encoders": _specs(trained, Path("run")),
         "probes": probes,
         "segmentation": segmentation,
         "reports": reports,
@@ -74,7 +72,6 @@ def run(settings: Settings, out: Path, *, workers: int | None = None, fresh: boo
         "versions": {**versions, "python": platform.python_version(), "torch": version("torch")},
         "seconds": stages.seconds(),
     }
-    results = json.loads(json.dumps(results).replace(str(out), "<out>"))
     write_text(out / "results.json", json.dumps(results, indent=1) + "\n")
     from raddino_cli.page import write_page
 
@@ -137,11 +134,12 @@ def _pretrain(shards: Path, out: Path, settings: Settings) -> None:
         pretrain(shards, out, settings.recipe, overrides, tell)
 
 
-def _specs(trained: Path) -> dict[str, str]:
-    """The trained encoder, the same with random weights, and raw pixels on the same patch grid."""
+def _specs(trained: Path, named: Path | None = None) -> dict[str, str]:
+    """The trained encoder, the same with random weights, and raw pixels on its patch grid; `named` by another path."""
     facts = json.loads((trained / "encoder" / "config.json").read_bytes())
+    run = named or trained
     grid = f"pixels:16@{facts['image_size']}/{facts['patch_size']}"
-    return dict(zip(ENCODERS, (str(trained), f"random:{trained}", grid), strict=True))
+    return dict(zip(ENCODERS, (str(run), f"random:{run}", grid), strict=True))
 
 
 def _embed(shards: Path, spec: str, out: Path) -> int:
@@ -164,10 +162,12 @@ def _each(
     for name in ENCODERS:
 
         def once(name: str = name) -> dict[str, Any]:
+            from raddino_cli.work.features import NothingToMeasureError
+
             with bar(f"{stage} {name}") as tell:
                 try:
                     return {"scores": work(out / "features" / name, tell)}
-                except ValueError as error:
+                except NothingToMeasureError as error:
                     return {"skipped": str(error)}
 
         result = stages.run(f"{stage}-{name}", once)
@@ -184,7 +184,7 @@ def _probe(folder: Path, tell: Progress) -> dict[str, Any]:
     return probe(folder, progress=tell)
 
 
-def _segment(folder: Path, shards: Path, tell: Progress) -> dict[str, Any]:
+def _segment(shards: Path, folder: Path, tell: Progress) -> dict[str, Any]:
     from raddino_cli.work.segmenting import evaluate_head, train_head
 
     head = train_head(folder, shards, "lungs", progress=tell)
@@ -192,7 +192,7 @@ def _segment(folder: Path, shards: Path, tell: Progress) -> dict[str, Any]:
     return evaluate_head(head, folder, shards, "lungs")
 
 
-def _report(folder: Path) -> dict[str, Any]:
+def _report(folder: Path, _tell: Progress) -> dict[str, Any]:
     from raddino_cli.work.reporting import evaluate_retrieval
 
     return evaluate_retrieval(folder)

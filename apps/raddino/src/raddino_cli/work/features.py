@@ -23,6 +23,10 @@ _TEXTS = ("key", "split", "patient", "study", "view", "sex", "manufacturer", "re
 _NUMBERS = ("age", "height_cm", "weight_kg", "bmi")
 
 
+class NothingToMeasureError(ValueError):
+    """The data lack what an evaluation needs: no masks, no reports, no targets."""
+
+
 @dataclass(frozen=True)
 class Features:
     """Frozen features of N images. `cls` (N, D); `patches` (N, D, h, w) or None; `samples` by column."""
@@ -51,7 +55,7 @@ def read_split(shards: Path, split: str) -> list[Sample]:
     try:
         return list(ShardStream(shards, split=split))
     except CxrError as error:
-        if error.code == "usage":
+        if error.code == "no_split":
             return []
         raise
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from raddino_probes import FEWEST, Split, probe_binary, probe_continuous
 
 from raddino_cli.console import Progress
-from raddino_cli.work.features import SPLITS, Features, load_features
+from raddino_cli.work.features import SPLITS, Features, NothingToMeasureError, load_features
 
 CONTINUOUS = ("age", "bmi")
 
@@ -37,7 +37,7 @@ def probe(
         if progress:
             progress(done, len(wanted))
     if not found:
-        raise ValueError(
+        raise NothingToMeasureError(
             f"expected labels, sex, age or BMI among the samples of {folder}, found none; ingest with --labels"
         )
     return found

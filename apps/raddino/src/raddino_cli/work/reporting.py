@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import raddino_reportgen
 
-from raddino_cli.work.features import Features, load_features
+from raddino_cli.work.features import Features, NothingToMeasureError, load_features
 
 
 def retrieve(features: Features) -> tuple[list[int], list[str], list[str]]:
@@ -18,7 +18,9 @@ def retrieve(features: Features) -> tuple[list[int], list[str], list[str]]:
     train = [row for row in features.rows("train") if texts[row]]
     test = [int(row) for row in features.rows("test") if texts[row]]
     if not train or not test:
-        raise ValueError("expected reports in the splits train and test, found none; ingest a source that has them")
+        raise NothingToMeasureError(
+            "expected reports in the splits train and test, found none; ingest a source that has them"
+        )
     model = raddino_reportgen.Retrieval(features.cls[np.array(train)], [texts[row] for row in train])
     return test, model.generate(features.cls[np.array(test)]), [texts[row] for row in test]
 

@@ -11,7 +11,7 @@ import raddino_seg
 from numpy.typing import NDArray
 
 from raddino_cli.console import Progress
-from raddino_cli.work.features import Features, load_features, read_split
+from raddino_cli.work.features import Features, NothingToMeasureError, load_features, read_split
 from raddino_cli.work.training import square
 
 CLASSES = {"lungs": ("right lung", "left lung"), "heart": ("heart",), "zones": tuple(f"zone {i}" for i in range(1, 7))}
@@ -47,7 +47,7 @@ def train_head(
     features = load_features(folder)
     rows, masks = masks_of(shards, features, "train", mask)
     if not len(rows):
-        raise ValueError(f"expected samples with a mask {mask!r} in the split train of {shards}, found none")
+        raise NothingToMeasureError(f"expected samples with a mask {mask!r} in the split train of {shards}, found none")
     held, held_masks = masks_of(shards, features, "val", mask)
     validation = (tokens_of(features, held), held_masks) if len(held) else None
     names = CLASSES.get(mask, tuple(f"class {i}" for i in range(1, int(masks.max()) + 1)))
@@ -61,21 +61,10 @@ def evaluate_head(head: raddino_seg.LinearDecoder, folder: Path, shards: Path, m
     features = load_features(folder)
     rows, masks = masks_of(shards, features, "test", mask)
     if not len(rows):
-        raise ValueError(f"expected samples with a mask {mask!r} in the split test of {shards}, found none")
+        raise NothingToMeasureError(f"expected samples with a mask {mask!r} in the split test of {shards}, found none")
     prediction = head.predict(tokens_of(features, rows), (MASK_SIZE, MASK_SIZE))
     patients = features.column("patient")[rows]
     scores = raddino_seg.evaluate(prediction, masks, classes=head.classes, patients=patients)
-    return {name: vars(score) for name, score in scores.items()}
-
-
-def evaluate_blind(folder: Path, shards: Path, mask: str) -> dict[str, dict[str, Any]]:
-    """Dice of the mean training mask, which looks at nothing."""
-    features = load_features(folder)
-    _, seen = masks_of(shards, features, "train", mask)
-    rows, masks = masks_of(shards, features, "test", mask)
-    prediction = np.repeat(raddino_seg.mean_mask(seen)[None], len(masks), axis=0)
-    patients = features.column("patient")[rows]
-    scores = raddino_seg.evaluate(prediction, masks, classes=CLASSES[mask], patients=patients)
     return {name: vars(score) for name, score in scores.items()}
 
 
