@@ -3,6 +3,7 @@
 import builtins
 import sys
 import types
+from pathlib import Path
 
 import jaxtyping
 from beartype import BeartypeConf, beartype
@@ -10,6 +11,8 @@ from jaxtyping import install_import_hook
 
 for _name in ("Bool", "Float", "Int"):
     setattr(builtins, _name, getattr(jaxtyping, _name))
+
+sys.path.insert(0, str(Path(__file__).parent))  # tests share the tiny run of test_sslcore_train
 
 # An int where a float is asked for is fine, as in PEP 484.
 _checker = types.ModuleType("ssl_core_typecheck")

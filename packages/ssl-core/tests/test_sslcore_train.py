@@ -70,6 +70,17 @@ def test_resume_equals_never_stopping_bit_by_bit(tmp_path: Path) -> None:
     assert equal(weights(tmp_path / "whole"), weights(tmp_path / "parts"))
 
 
+def test_a_run_starts_whitened_alike_in_student_and_teacher_and_by_seed(tmp_path: Path) -> None:
+    runs = [
+        ssl_core.Trainer(config(f"model.whitening={w}"), images(), tmp_path / name, device="cpu").model
+        for name, w in (("a", 0.3), ("b", 0.3), ("c", 0.0))
+    ]
+    a, b, c = (m.student.backbone.patch_embed.proj.weight for m in runs)
+    assert torch.equal(a, b)
+    assert not torch.equal(a, c)
+    assert torch.equal(a, runs[0].teacher.backbone.patch_embed.proj.weight)
+
+
 SCRIPT = """
 import sys, torch
 sys.path.insert(0, {here!r})

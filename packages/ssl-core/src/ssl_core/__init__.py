@@ -19,6 +19,7 @@ from ssl_core._config import (
     recipes,
 )
 from ssl_core._crops import make_crops, to_unit
+from ssl_core._distributed import process_group, rank, world_size
 from ssl_core._errors import SslError
 from ssl_core._head import DINOHead, Prototypes
 from ssl_core._hf import from_transformers, load_encoder, save_encoder, to_transformers
@@ -30,7 +31,8 @@ from ssl_core._param_groups import Multipliers, multipliers, param_groups
 from ssl_core._pos_embed import interpolate_pos_embed
 from ssl_core._schedules import cosine_schedule, warmup_schedule
 from ssl_core._trainer import Images, Trainer, build, make_batch, preview
-from ssl_core._vit import Features, VisionTransformer, ViTConfig
+from ssl_core._vit import Features, PatchEmbed, VisionTransformer, ViTConfig
+from ssl_core._whitening import whiten_patch_embed
 
 __version__ = _version("ssl-core")
 
@@ -50,6 +52,7 @@ __all__ = [
     "Multipliers",
     "Network",
     "OptimConfig",
+    "PatchEmbed",
     "Prototypes",
     "SelfDistillation",
     "SslError",
@@ -74,6 +77,8 @@ __all__ = [
     "multipliers",
     "param_groups",
     "preview",
+    "process_group",
+    "rank",
     "rankme",
     "recipes",
     "save_encoder",
@@ -81,4 +86,6 @@ __all__ = [
     "to_transformers",
     "to_unit",
     "warmup_schedule",
+    "whiten_patch_embed",
+    "world_size",
 ]

@@ -23,7 +23,11 @@ from ssl_core._errors import SslError
 
 @dataclass(frozen=True)
 class ModelConfig:
-    """The encoder; its image size is the global crop's."""
+    """The encoder; its image size is the global crop's.
+
+    With `whitening` above 0 the patch embedding starts as a whitening of the training images' patches, with that floor
+    (see `whiten_patch_embed`), instead of at random.
+    """
 
     embed_dim: int = 768
     depth: int = 12
@@ -36,6 +40,7 @@ class ModelConfig:
     drop_path: float = 0.3
     init_std: float = 0.02
     sincos: float = 0.0
+    whitening: float = 0.0
 
 
 @dataclass(frozen=True)

@@ -34,19 +34,31 @@ def normalise(x: Tensor, config: CropConfig) -> Tensor:
 
 
 def make_crops(
-    images: Sequence[Float[Tensor, "c _ _"]], config: CropConfig, generator: torch.Generator
+    images: Sequence[Float[Tensor, "c _ _"]],
+    config: CropConfig,
+    generator: torch.Generator,
+    *,
+    first: int = 0,
+    total: int | None = None,
 ) -> tuple[Float[Tensor, "g c H W"], Float[Tensor, "l c S T"]]:
-    """Two global and `local_count` local views of each image, crop-major and normalised."""
+    """Two global and `local_count` local views of each image, crop-major and normalised.
+
+    Where `images` are those from `first` on of a batch of `total`, shared by several processes, their views are the
+    ones that they have in the whole batch.
+    """
+    total = len(images) if total is None else total
     views: list[Tensor] = []
     groups = [(config.global_size, config.global_scale, config.blur[i], 1) for i in (0, 1)]
     groups += [(config.local_size, config.local_scale, config.blur[2], config.local_count)]
     for size, scale, blur, count in groups:
-        batch = list(images) * count
-        if not batch:
+        if not count:
             views.append(torch.empty(0, images[0].shape[0], size, size))
             continue
-        crops = _crop(batch, size, scale, config, generator)
-        views.append(normalise(_distort(crops, blur, config, generator), config))
+        mine = (torch.arange(count)[:, None] * total + torch.arange(first, first + len(images))).flatten()
+        place = _draw_places(count * total, scale, config, generator)[mine]
+        look = [values[mine] for values in _draw_looks(count * total, blur, config, generator)]
+        crops = _crop(list(images) * count, place, size)
+        views.append(normalise(_distort(crops, *look), config))
     return torch.cat(views[:2]), views[2]
 
 
@@ -54,15 +66,10 @@ def _uniform(n: int, low: float, high: float, generator: torch.Generator) -> Ten
     return torch.empty(n).uniform_(low, high, generator=generator)
 
 
-def _crop(
-    images: list[Tensor],
-    size: int,
-    scale: tuple[float, float],
-    config: CropConfig,
-    generator: torch.Generator,
-) -> Tensor:
-    """Random resized crops: area in `scale`, aspect 3/4 to 4/3 (Szegedy et al. 2014), anywhere inside."""
-    n = len(images)
+def _draw_places(
+    n: int, scale: tuple[float, float], config: CropConfig, generator: torch.Generator
+) -> Float[Tensor, "n 2 3"]:
+    """Affine maps of random resized crops: area in `scale`, aspect 3/4 to 4/3 (Szegedy et al. 2014), anywhere inside."""
     area = _uniform(n, *scale, generator)
     aspect = torch.exp(_uniform(n, math.log(3 / 4), math.log(4 / 3), generator))
     height = torch.sqrt(area / aspect).clamp(max=1.0)
@@ -72,13 +79,26 @@ def _crop(
     flip = 1 - 2 * (_uniform(n, 0, 1, generator) < config.flip).float()
     angle = _uniform(n, -1, 1, generator) * math.radians(config.rotation)
     cos, sin = torch.cos(angle), torch.sin(angle)
-    theta = torch.stack(
+    return torch.stack(
         (
             torch.stack((width * cos * flip, -height * sin, x), dim=1),
             torch.stack((width * sin * flip, height * cos, y), dim=1),
         ),
         dim=1,
     )
+
+
+def _draw_looks(n: int, blur: float, config: CropConfig, generator: torch.Generator) -> list[Tensor]:
+    """Brightness, contrast, gamma and the sigma of a blur, 0 where there is none; each (n,)."""
+    brightness = _uniform(n, 1 - config.brightness, 1 + config.brightness, generator)
+    contrast = _uniform(n, 1 - config.contrast, 1 + config.contrast, generator)
+    gamma = torch.exp(_uniform(n, -1, 1, generator) * config.gamma)
+    blurred = _uniform(n, 0, 1, generator) < blur
+    sigma = _uniform(n, 0.1, 2.0, generator)
+    return [brightness, contrast, gamma, torch.where(blurred, sigma, 0.0)]
+
+
+def _crop(images: list[Tensor], theta: Float[Tensor, "n 2 3"], size: int) -> Tensor:
     if len({image.shape for image in images}) == 1:
         return _sample(torch.stack(images), theta, size)
     return torch.cat([_sample(i[None], t[None], size) for i, t in zip(images, theta, strict=True)])
@@ -89,24 +109,17 @@ def _sample(images: Tensor, theta: Tensor, size: int) -> Tensor:
     return F.grid_sample(images, grid, mode="bilinear", padding_mode="border", align_corners=False)
 
 
-def _distort(x: Tensor, blur: float, config: CropConfig, generator: torch.Generator) -> Tensor:
+def _distort(x: Tensor, brightness: Tensor, contrast: Tensor, gamma: Tensor, sigma: Tensor) -> Tensor:
     """Brightness, contrast about the crop's own mean, gamma, Gaussian blur; clamped to [0, 1]."""
-    n, device = len(x), x.device
-
-    def factor(strength: float) -> Tensor:
-        return _uniform(n, 1 - strength, 1 + strength, generator).to(device).view(n, 1, 1, 1)
-
-    brightness, contrast = factor(config.brightness), factor(config.contrast)
+    brightness, contrast, gamma = (v.to(x.device).view(-1, 1, 1, 1) for v in (brightness, contrast, gamma))
     x = x * brightness
     mean = x.mean(dim=(1, 2, 3), keepdim=True)
     x = ((x - mean) * contrast + mean).clamp(0, 1)
-    power = torch.exp(_uniform(n, -1, 1, generator) * config.gamma).to(device).view(n, 1, 1, 1)
-    if config.gamma:
-        x = x.clamp_min(1e-6) ** power
-    chosen = (_uniform(n, 0, 1, generator) < blur).nonzero().squeeze(1)
-    sigma = _uniform(n, 0.1, 2.0, generator)[chosen]
+    if (gamma != 1).any():
+        x = x.clamp_min(1e-6) ** gamma
+    chosen = sigma.nonzero().squeeze(1)
     if len(chosen):
-        x[chosen] = _blur(x[chosen], sigma.to(device))
+        x[chosen] = _blur(x[chosen], sigma[chosen].to(x.device))
     return x
 
 

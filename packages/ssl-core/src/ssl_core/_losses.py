@@ -12,6 +12,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ssl_core._distributed import max_over_ranks, sum_over_ranks
+
 if TYPE_CHECKING:
     from jaxtyping import Float
 
@@ -24,7 +26,8 @@ def full_precision(x: Tensor) -> Tensor:
 class Centre(nn.Module):
     """Running mean of the teacher's logits, subtracted before its softmax (Caron et al. 2021, section 3.1).
 
-    As in dinov2 the mean of a step is pending until the next one: step t is centred by what steps < t saw.
+    As in dinov2 the mean of a step is pending until the next one: step t is centred by what steps < t saw. The mean
+    is over the rows of all processes; dinov2 averages each process's mean of masked patches, whatever their number.
     """
 
     value: Tensor
@@ -45,25 +48,27 @@ class Centre(nn.Module):
         updated = self.value * self.momentum + self.pending * (1 - self.momentum)
         self.value.copy_(torch.where(self.has_pending, updated, self.value))
         target = torch.softmax((logits - self.value) / temperature, dim=-1)
-        if len(logits):
-            self.pending.copy_(logits.mean(dim=0))
-        self.has_pending.fill_(len(logits) > 0)
+        total = sum_over_ranks(torch.cat((logits.sum(dim=0), logits.new_tensor([len(logits)]))))
+        self.has_pending.copy_(total[-1] > 0)
+        self.pending.copy_(torch.where(self.has_pending, total[:-1] / total[-1], self.pending))
         return target
 
 
 @torch.no_grad()
 def sinkhorn_knopp(logits: Float[Tensor, "n k"], temperature: float, iterations: int = 3) -> Float[Tensor, "n k"]:
-    """Targets whose rows sum to 1 and which use each prototype alike (Caron et al. 2020, SwAV, section 3.1)."""
+    """Targets whose rows sum to 1 and which use each prototype alike (Caron et al. 2020, SwAV, section 3.1).
+
+    Prototypes are balanced over the rows of all processes, whose numbers may differ.
+    """
     logits = full_precision(logits)
-    n, k = logits.shape
-    if n == 0:
-        return logits
-    # A common factor cancels in the first normalisation, so the maximum may be taken out: no overflow.
-    plan = torch.exp((logits - logits.max()) / temperature)
+    k = logits.shape[1]
+    # Logits are at most the largest gain: taking out a common bound, which cancels, keeps exp from overflowing.
+    bound = logits.amax() if len(logits) else logits.new_full((), -torch.inf)
+    plan = torch.exp((logits - max_over_ranks(bound)) / temperature)
     for _ in range(iterations):
-        plan /= plan.sum(dim=0, keepdim=True) * k
-        plan /= plan.sum(dim=1, keepdim=True) * n
-    return plan * n
+        plan /= sum_over_ranks(plan.sum(dim=0, keepdim=True)) * k
+        plan /= plan.sum(dim=1, keepdim=True)
+    return plan
 
 
 def cross_entropy(

@@ -14,10 +14,11 @@ from pathlib import Path
 from typing import Protocol, runtime_checkable
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from ssl_core._config import Config, load_config
 from ssl_core._crops import make_crops, to_unit
+from ssl_core._distributed import barrier, mean_over_ranks, rank, world_size
 from ssl_core._errors import SslError
 from ssl_core._files import read_tensors, write_bytes, write_tensors
 from ssl_core._hf import save_encoder
@@ -27,6 +28,10 @@ from ssl_core._objective import Batch, SelfDistillation
 from ssl_core._param_groups import Multipliers, param_groups
 from ssl_core._schedules import cosine_schedule, warmup_schedule
 from ssl_core._vit import VisionTransformer, ViTConfig
+from ssl_core._whitening import whiten_patch_embed
+
+
+_WHITENED = 512  # images: tens of thousands of patches at the usual sizes
 
 
 @runtime_checkable
@@ -64,8 +69,12 @@ def build(config: Config) -> SelfDistillation:
         return SelfDistillation(backbone, config.head, config.loss)
 
 
-def make_batch(config: Config, images: Images, step: int) -> tuple[list[int], Batch]:
-    """The images and views of a step. Every image is drawn once before any is drawn again."""
+def make_batch(config: Config, images: Images, step: int, *, rank: int = 0, ranks: int = 1) -> tuple[list[int], Batch]:
+    """The images and views of a step. Every image is drawn once before any is drawn again.
+
+    The batch is shared by `ranks` processes in equal runs of images; views and masks are drawn for all of it, so that
+    the whole is the same for any number of processes.
+    """
     size, total, seed = config.train.batch_size, len(images), config.train.seed
     indices: list[int] = []
     orders: dict[int, list[int]] = {}
@@ -75,7 +84,11 @@ def make_batch(config: Config, images: Images, step: int) -> tuple[list[int], Ba
             orders[epoch] = torch.randperm(total, generator=_generator(seed, 1, epoch)).tolist()
         indices.append(orders[epoch][place])
     generator = _generator(seed, 2, step)
-    crops, local = make_crops([to_unit(images[i]) for i in indices], config.crops, generator)
+    share = size // ranks
+    mine = slice(rank * share, (rank + 1) * share)
+    crops, local = make_crops(
+        [to_unit(images[i]) for i in indices[mine]], config.crops, generator, first=mine.start, total=size
+    )
     side = config.crops.global_size // config.model.patch_size
     masks = crop_masks(
         2 * size,
@@ -84,7 +97,17 @@ def make_batch(config: Config, images: Images, step: int) -> tuple[list[int], Ba
         ratio=config.masks.ratio,
         generator=generator,
     )
-    return indices, Batch(crops, local, masks)
+    return indices[mine], Batch(crops, local, masks.view(2, size, -1)[:, mine].flatten(0, 1))
+
+
+def start_from_patches(config: Config, images: Images, model: SelfDistillation) -> None:
+    """Whiten the patch embeddings of student and teacher by the global crops of the first images of the run."""
+    steps = -(-min(len(images), _WHITENED) // config.train.batch_size)
+    crops = torch.cat([make_batch(config, images, step)[1].global_crops for step in range(steps)])
+    for network in (model.student, model.teacher):
+        whiten_patch_embed(
+            network.backbone.patch_embed, crops, config.model.whitening, _generator(config.train.seed, 3, 0)
+        )
 
 
 def preview(config: Config, images: Images) -> dict[str, Tensor]:
@@ -93,12 +116,19 @@ def preview(config: Config, images: Images) -> dict[str, Tensor]:
     return {"global_crops": batch.global_crops, "local_crops": batch.local_crops, "masks": batch.masks}
 
 
+def _seed(seed: int, purpose: int, number: int) -> int:
+    return ((seed * 8 + purpose) << 40) + number
+
+
 def _generator(seed: int, purpose: int, number: int) -> torch.Generator:
-    return torch.Generator().manual_seed(((seed * 8 + purpose) << 40) + number)
+    return torch.Generator().manual_seed(_seed(seed, purpose, number))
 
 
 class Trainer:
     """Trains an encoder into a run folder; started again on the same folder it continues exactly.
+
+    Within a `process_group` the processes share each batch: gradients, targets and centres are those of the whole
+    batch, KoLeo looks for neighbours within each process, and the first process writes the files.
 
     Args:
         config: from `load_config`.
@@ -108,7 +138,8 @@ class Trainer:
         progress: called with (steps done, steps in all).
 
     Raises:
-        SslError: no images, wrong channels, or a folder that holds a run of another configuration.
+        SslError: no images, wrong channels, a batch that the processes can't share, or a folder that holds a run of
+            another configuration.
     """
 
     def __init__(
@@ -127,10 +158,23 @@ class Trainer:
                 f"expected images (C={config.model.channels}, H, W), got {tuple(images[0].shape)}; "
                 "set model.channels or change the data set"
             )
+        self.rank, self.ranks = rank(), world_size()
+        if config.train.batch_size % self.ranks:
+            raise SslError(
+                f"expected train.batch_size to be a multiple of the {self.ranks} processes that share it, "
+                f"got {config.train.batch_size}"
+            )
         self.config, self.images, self.out, self.progress = config, images, Path(out), progress
         self.device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
         self._claim_folder()
-        self.model = build(config).to(self.device)
+        self.model = build(config)
+        checkpoint = self._newest_checkpoint()
+        if config.model.whitening and checkpoint is None:
+            start_from_patches(config, images, self.model)
+        self.model.to(self.device)
+        self._parallel = (
+            nn.parallel.DistributedDataParallel(self.model, broadcast_buffers=False) if self.ranks > 1 else self.model
+        )
         o = config.optim
         self.optimizer = torch.optim.AdamW(
             param_groups(
@@ -142,7 +186,7 @@ class Trainer:
             betas=(o.beta1, o.beta2),
             foreach=True,
         )
-        self.step = self._resume()
+        self.step = self._resume(checkpoint)
 
     def _claim_folder(self) -> None:
         path = self.out / "config.toml"
@@ -153,8 +197,9 @@ class Trainer:
                     f"{self.out} holds a run of another configuration; choose another folder, or go back on: "
                     + "; ".join(changes)
                 )
-        else:
+        elif self.rank == 0:
             write_bytes(path, self.config.to_toml().encode())
+        barrier()
 
     def fit(self) -> None:
         """Train to the configured number of steps, then export the teacher to `encoder/`."""
@@ -167,11 +212,14 @@ class Trainer:
             if self.step % train.log_every == 0 or self.step == train.steps:
                 done = (self.step - first) * train.batch_size
                 row["images_per_second"] = round(done / (time.perf_counter() - started), 2)
-                with (self.out / "metrics.jsonl").open("a") as file:
-                    file.write(json.dumps(row) + "\n")
-            if self.step % train.checkpoint_every == 0 or self.step == train.steps:
+                if self.rank == 0:
+                    with (self.out / "metrics.jsonl").open("a") as file:
+                        file.write(json.dumps(row) + "\n")
+            if self.rank == 0 and (self.step % train.checkpoint_every == 0 or self.step == train.steps):
                 self.save()
-        save_encoder(self.model.teacher.backbone, self.config.crops, self.out / "encoder")
+        if self.rank == 0:
+            save_encoder(self.model.teacher.backbone, self.config.crops, self.out / "encoder")
+        barrier()
 
     def schedule(self, step: int) -> dict[str, float]:
         """Learning rate, weight decay, teacher momentum and teacher temperature at a step."""
@@ -197,11 +245,11 @@ class Trainer:
         Raises:
             SslError: a loss term is not finite; it, the step and the images are named and nothing is saved.
         """
-        indices, batch = make_batch(self.config, self.images, self.step)
+        indices, batch = make_batch(self.config, self.images, self.step, rank=self.rank, ranks=self.ranks)
         batch = Batch(*(t.to(self.device) for t in (batch.global_crops, batch.local_crops, batch.masks)))
         values = self.schedule(self.step)
         with torch.random.fork_rng(devices=[]):
-            torch.manual_seed((self.config.train.seed << 40) + self.step)  # drop path
+            torch.manual_seed(_seed(self.config.train.seed, 0, self.step * 1024 + self.rank))  # drop path
             terms, norms = self.optimise(batch, values)
         bad = [name for name, value in terms.items() if not math.isfinite(value)]
         if bad:
@@ -220,7 +268,7 @@ class Trainer:
         """Forward, backward, clip each submodule, step, move the teacher; loss terms and gradient norms."""
         half = self.config.train.precision == "bfloat16"
         with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=half):
-            out = self.model(batch, values["teacher_temperature"])
+            out = self._parallel(batch, values["teacher_temperature"])
         self.optimizer.zero_grad(set_to_none=True)
         out["loss"].backward()
         norms = {
@@ -233,7 +281,8 @@ class Trainer:
             group["weight_decay"] = values["weight_decay"] * m.weight_decay
         self.optimizer.step()
         self.model.update_teacher(values["momentum"])
-        return {name: float(value.detach()) for name, value in out.items()}, norms
+        terms = mean_over_ranks(torch.stack([value.detach().float() for value in out.values()]))
+        return dict(zip(out, terms.tolist(), strict=True)), norms
 
     def save(self) -> Path:
         """Write a checkpoint of everything the next step depends on, and drop the oldest beyond the limit."""
@@ -247,11 +296,13 @@ class Trainer:
             old.unlink()
         return path
 
-    def _resume(self) -> int:
-        found = sorted((self.out / "checkpoints").glob("step-*.safetensors"))
+    def _newest_checkpoint(self) -> Path | None:
+        return max((self.out / "checkpoints").glob("step-*.safetensors"), default=None)
+
+    def _resume(self, checkpoint: Path | None) -> int:
         step = 0
-        if found:
-            tensors, metadata = read_tensors(found[-1])
+        if checkpoint:
+            tensors, metadata = read_tensors(checkpoint)
             step = int(str(metadata["step"]))
             self.model.load_state_dict(
                 {k.removeprefix("model."): v for k, v in tensors.items() if k.startswith("model.")}

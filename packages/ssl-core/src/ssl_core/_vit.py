@@ -74,15 +74,18 @@ class PatchEmbed(nn.Module):
         self.proj = nn.Conv2d(channels, embed_dim, patch_size, patch_size)
 
     def forward(self, images: Float[Tensor, "b c H W"]) -> Float[Tensor, "b n d"]:
-        """Rows of patches, top to bottom, left to right.
+        """Embedded patches, row by row.
 
         Written as a matrix product: on CPU a strided convolution with few channels is several times slower.
         """
+        return nn.functional.linear(self.cut(images), self.proj.weight.flatten(1), self.proj.bias)
+
+    def cut(self, images: Float[Tensor, "b c H W"]) -> Float[Tensor, "b n q"]:
+        """Patches as vectors of q = c * patch size ** 2 pixels, top to bottom, left to right."""
         b, c, height, width = images.shape
         p = self.proj.kernel_size[0]
         patches = images.reshape(b, c, height // p, p, width // p, p).permute(0, 2, 4, 1, 3, 5)
-        weight = self.proj.weight.flatten(1)
-        return nn.functional.linear(patches.reshape(b, -1, c * p * p), weight, self.proj.bias)
+        return patches.reshape(b, -1, c * p * p)
 
 
 class Attention(nn.Module):

@@ -1,0 +1,86 @@
+"""One run on several processes: who am I, and sums over all of us. Alone, everything here is the identity."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterator
+
+import torch
+import torch.distributed as dist
+from torch import Tensor
+
+from ssl_core._errors import SslError
+
+
+def rank() -> int:
+    """This process's number, 0 if it is alone."""
+    return dist.get_rank() if dist.is_initialized() else 0
+
+
+def world_size() -> int:
+    """How many processes share the run."""
+    return dist.get_world_size() if dist.is_initialized() else 1
+
+
+def sum_over_ranks(x: Tensor) -> Tensor:
+    """The sum of every process's `x`, in place; all must call it."""
+    if world_size() > 1:
+        dist.all_reduce(x)
+    return x
+
+
+def mean_over_ranks(x: Tensor) -> Tensor:
+    """The mean of every process's `x`, in place; all must call it."""
+    return sum_over_ranks(x) / world_size()
+
+
+def barrier() -> None:
+    """Wait until every process is here."""
+    if world_size() > 1:
+        dist.barrier()
+
+
+def max_over_ranks(x: Tensor) -> Tensor:
+    """The element-wise maximum of every process's `x`, in place; all must call it."""
+    if world_size() > 1:
+        dist.all_reduce(x, dist.ReduceOp.MAX)
+    return x
+
+
+@contextlib.contextmanager
+def process_group(*, device: str | None = None, init_method: str = "env://") -> Iterator[torch.device]:
+    """Join the run that RANK and WORLD_SIZE speak of, as torchrun sets them, and leave it at the end.
+
+    Without these variables the process is alone and nothing is joined.
+
+    Args:
+        device: `cpu` or `cuda`; the default is CUDA where there is one, numbered by LOCAL_RANK.
+        init_method: where processes meet, as for `torch.distributed.init_process_group`.
+
+    Yields:
+        The device to train on.
+
+    Raises:
+        SslError: RANK without WORLD_SIZE, or the other way round.
+    """
+    kind = device or ("cuda" if torch.cuda.is_available() else "cpu")
+    place = torch.device(kind, int(os.environ.get("LOCAL_RANK", 0))) if kind == "cuda" else torch.device(kind)
+    found = [name for name in ("RANK", "WORLD_SIZE") if name in os.environ]
+    if not found:
+        yield place
+        return
+    if len(found) == 1:
+        raise SslError(f"expected RANK and WORLD_SIZE together, as torchrun sets them; found {found[0]} alone")
+    if kind == "cuda":
+        torch.cuda.set_device(place)
+    dist.init_process_group(
+        "nccl" if kind == "cuda" else "gloo",
+        init_method=init_method,
+        rank=int(os.environ["RANK"]),
+        world_size=int(os.environ["WORLD_SIZE"]),
+    )
+    try:
+        yield place
+    finally:
+        dist.destroy_process_group()
