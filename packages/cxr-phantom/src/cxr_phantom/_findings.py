@@ -45,6 +45,8 @@ def add_findings(scene: Scene, patient: Patient, rng: np.random.Generator) -> No
     """Draw the patient's findings; effusions last, for fluid lies over what is beneath it."""
     draw = {
         "pneumothorax": _pneumothorax,
+        "edema": _edema,
+        "fibrosis": _fibrosis,
         "consolidation": _consolidation,
         "nodule": _nodule,
         "pleural_effusion": _effusion,
@@ -123,6 +125,42 @@ def _consolidation(scene: Scene, finding: Finding, rng: np.random.Generator) -> 
     cloud = np.clip(1.5 * shape + np.float32(0.45) * grain - np.float32(0.45), 0, 1) * (shape > 0)
     scene.air *= 1 - np.float32(0.55 + 0.3 * finding.extent) * cloud * scene.lung[finding.side]
     scene.mark("consolidation", (cloud > 0.25) & (scene.lung[finding.side] > 0))
+
+
+def _edema(scene: Scene, finding: Finding, rng: np.random.Generator) -> None:
+    """Fluffy opacities around both hila; the lung between them stays full of air."""
+    canvas, anatomy = scene.canvas, scene.anatomy
+    hilum = anatomy.top + 0.48 * anatomy.height
+    reach = np.float32(0.9 * anatomy.width)
+    near = np.exp(-((canvas.x / reach) ** 2) - ((canvas.y - np.float32(hilum)) / (1.1 * reach)) ** 2)
+    fluff = np.clip(_grain(canvas, 20, rng), -0.8, 2)
+    _veil(scene, fluff * near, 0.1 + 0.25 * finding.extent)
+    scene.mark("edema", (near > 0.6) & ((scene.lung[-1] | scene.lung[1]) > 0))
+
+
+def _fibrosis(scene: Scene, finding: Finding, rng: np.random.Generator) -> None:
+    """A net of strands, denser to the bases and the wall, with over-expanded lung in its meshes (honeycombing)."""
+    canvas, anatomy = scene.canvas, scene.anatomy
+    low = np.clip((canvas.y - np.float32(anatomy.top)) / np.float32(anatomy.height), 0, 1)
+    where = 0.35 + 0.65 * low
+    net = 0.65 - np.minimum(np.abs(_grain(canvas, 10, rng)), 1.5)
+    _veil(scene, net * where, 0.1 + 0.25 * finding.extent)
+    scene.mark("fibrosis", (where > 0.6) & ((scene.lung[-1] | scene.lung[1]) > 0))
+
+
+def _grain(canvas: Canvas, mm: float, rng: np.random.Generator) -> Image:
+    """Smooth noise of unit variance with blobs of about `mm` mm."""
+    coarse = max(8, round(canvas.size * canvas.mm / mm))
+    noise = cv2.resize(
+        rng.standard_normal((coarse, coarse), np.float32), (canvas.size, canvas.size), interpolation=cv2.INTER_CUBIC
+    )
+    return noise / np.float32(noise.std())
+
+
+def _veil(scene: Scene, pattern: Image, strength: float) -> None:
+    """Let a pattern in [-2, 2] take the place of air (positive) or leave more of it (negative), inside the lungs."""
+    scene.air *= 1 - np.float32(strength) * pattern
+    np.minimum(scene.air, scene.soft, out=scene.air)
 
 
 def _fracture(scene: Scene, finding: Finding, _rng: np.random.Generator) -> None:

@@ -7,7 +7,16 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.random import Generator
 
-FINDINGS = ("cardiomegaly", "pleural_effusion", "pneumothorax", "nodule", "consolidation", "rib_fracture")
+FINDINGS = (
+    "cardiomegaly",
+    "pleural_effusion",
+    "pneumothorax",
+    "nodule",
+    "consolidation",
+    "rib_fracture",
+    "edema",
+    "fibrosis",
+)
 DEVICES = ("chest_tube", "pacemaker", "ecg_leads")
 
 
@@ -76,6 +85,7 @@ class Patient:
     weight_kg: float
     bmi: float
     bone: float
+    rib_width: float
     breast: float
     thorax_width: float
     thorax_shape: float
@@ -121,7 +131,8 @@ def sample_patient(seed: int, index: int, visit: int = 0) -> Patient:
         height_cm=round(height, 1),
         weight_kg=round(bmi * (height / 100) ** 2, 1),
         bmi=round(bmi, 1),
-        bone=float(np.clip(body.normal(1.0 - 0.17 * aged - 0.06 * woman, 0.09), 0.4, 1.6)),
+        bone=float(np.clip(body.normal(1.0 - 0.28 * aged - 0.06 * woman, 0.09), 0.3, 1.7)),
+        rib_width=float(body.normal(11.0 if woman else 13.6, 0.9)),
         breast=float(np.clip(breast, 0, 1.3)),
         thorax_width=float(body.normal((130 if woman else 141) + 0.7 * (bmi - 25), 8)),
         thorax_shape=float(body.normal(2.3 if woman else 2.7, 0.3)),
@@ -144,10 +155,10 @@ def _sample_exposure(rng: Generator) -> Exposure:
         kvp=int(rng.integers(70, 100) if portable else rng.integers(105, 135)),
         photons=float(np.exp(rng.normal(9.6 if portable else 10.4, 0.4))),
         scatter=float(rng.uniform(0.3, 0.7) if portable else rng.uniform(0.1, 0.4)),
-        shift=(float(rng.normal(0, 15)), float(rng.normal(0, 15))),
-        rotation=float(rng.normal(0, 6 if portable else 3.5)),
+        shift=(float(rng.normal(0, 22)), float(rng.normal(0, 22))),
+        rotation=float(rng.normal(0, 8 if portable else 5)),
         twist=float(rng.normal(0, 6 if portable else 3)),
-        field_of_view=float(rng.uniform(335, 430)),
+        field_of_view=float(rng.uniform(310, 450)),
         inspiration=float(rng.normal(0.90 if portable else 1.0, 0.07)),
         gamma=float(gamma * np.exp(rng.normal(0, 0.22))),
         sharpen=float(sharpen * rng.uniform(0.6, 1.4)),
@@ -181,6 +192,8 @@ def _sample_findings(rng: Generator) -> tuple[Finding, ...]:
     maybe("nodule", 0.16)
     maybe("consolidation", 0.2)
     maybe("rib_fracture", 0.12, lateral=0.9)
+    maybe("edema", 0.25, side=0, extent=float(rng.uniform(0.4, 1)))
+    maybe("fibrosis", 0.25, side=0, extent=float(rng.uniform(0.4, 1)))
     drained = dry or wet
     maybe("chest_tube", 0.5 if drained else 0.03, side=dry_side or None, height=float(rng.uniform(0.2, 0.45)))
     maybe("pacemaker", 0.14, side=1 if rng.random() < 0.8 else -1)

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cxr_phantom._anatomy import SIDES, Anatomy, anatomy_of
-from cxr_phantom._canvas import Canvas, Image, Mask, Points, chord, tube
+from cxr_phantom._canvas import Canvas, Image, Mask, Points, chord, tube, tube_walls
 from cxr_phantom._findings import Scene, add_devices, add_findings
 from cxr_phantom._patient import Patient
 from cxr_phantom._report import write_report
@@ -97,6 +97,7 @@ def _stand(canvas: Canvas, anatomy: Anatomy, rng: np.random.Generator) -> Scene:
     canvas.ellipsoid(soft, (0.45 * anatomy.width, anatomy.bottom - 8), (34, 22), -38)  # gas in the stomach
     _vessels(canvas, anatomy, soft, lungs, rng)
     ribs = _ribs(canvas, anatomy, bone)
+    _cartilage(canvas, anatomy, bone, rng)
     _spine(canvas, anatomy, bone)
     for side in SIDES:
         s = np.linspace(0, 1, 24)
@@ -202,6 +203,7 @@ def _ribs(canvas: Canvas, anatomy: Anatomy, bone: Image) -> dict[str, NDArray[np
     broken = {
         (finding.side, finding.rib): finding.along_rib for finding in patient.findings if finding.name == "rib_fracture"
     }
+    back_radius, front_radius = 0.43 * patient.rib_width, 0.5 * patient.rib_width
     masks: dict[str, NDArray[np.uint16]] = {}
     behind: list[Points] = []
     before: list[Points] = []
@@ -210,22 +212,47 @@ def _ribs(canvas: Canvas, anatomy: Anatomy, bone: Image) -> dict[str, NDArray[np
         for number in range(1, 13):
             back, front = anatomy.rib(side, number)
             pieces = _break(back, broken.get((side, number)))
-            outlines = [tube(piece, 5.2 if number > 1 else 6.5) for piece in pieces]
+            outlines = [tube(piece, back_radius if number > 1 else 6.5) for piece in pieces]
             behind += outlines
             if len(front):
-                thin = np.linspace(6.0, 7.0, len(front))
+                thin = np.linspace(1.0, 1.15, len(front)) * front_radius
                 outlines.append(tube(front, thin))
                 before.append(outlines[-1])
             for outline in outlines:
                 box, mask = canvas.fill_box(outline)
                 bits[box] |= mask.astype(np.uint16) << np.uint16(number - 1)
         masks["ribs_right" if side < 0 else "ribs_left"] = bits
-    for outlines, radius, weight in ((behind, 5.2, 1.0), (before, 6.5, 0.55 + 0.15 * max(patient.calcified, 0))):
+    for outlines, radius, weight in ((behind, back_radius, 2.0), (before, front_radius, 1.3)):
         edge = canvas.depth_inside(canvas.fill(*outlines))
         marrow = np.maximum(edge - np.float32(1.1), 0)
         solid = chord(edge, radius) - np.float32(0.72) * chord(marrow, radius - 1.1)
         bone += np.float32(weight * patient.bone) * solid
     return masks
+
+
+def _cartilage(canvas: Canvas, anatomy: Anatomy, bone: Image, rng: np.random.Generator) -> None:
+    """Calcified costal cartilage, from middle age on: along its edges in men, along its middle in women."""
+    patient = anatomy.patient
+    amount = patient.calcified
+    if amount <= 0:
+        return
+    layer = np.zeros(bone.shape, np.uint8)
+    for side in SIDES:
+        for number in range(2, 9):
+            _, front = anatomy.rib(side, number)
+            end = front[-1]
+            s = np.linspace(0, 1, 12)[:, None]
+            stretch = end + s * np.array([-side * 0.75 * max(abs(end[0]) - 18, 6), -6.0 * number / 4])
+            lines = tube_walls(stretch, 0.42 * patient.rib_width) if patient.sex == "M" else (stretch,)
+            for line in lines:
+                here = rng.random(len(line)) < 0.45 * amount
+                spots = line[here] + rng.normal(0, 1.0, (int(here.sum()), 2))
+                canvas.lines(
+                    layer, [(np.stack([p, p + 0.5]), float(rng.uniform(3, 6))) for p in spots] or [(line[:2], 0.1)], 200
+                )
+    bone += cv2.GaussianBlur(layer, (0, 0), max(0.5, 0.8 / canvas.mm)).astype(np.float32) * np.float32(
+        9 * patient.bone / 255
+    )
 
 
 def _break(path: Points, where: float | None) -> list[Points]:

@@ -23,6 +23,8 @@ _NORMAL = {
         "The osseous structures are intact.",
         "No acute osseous abnormality.",
     ),
+    "edema": ("No pulmonary edema.", "The pulmonary vascularity is normal.", "No vascular congestion."),
+    "fibrosis": ("No interstitial abnormality.", "The interstitium is unremarkable.", "No reticular opacities."),
 }
 
 
@@ -81,6 +83,20 @@ def _sentence(finding: Finding, rng: np.random.Generator) -> str:
         text = f"There is consolidation in the {side} {zone} lung."
         hedged = f"Patchy opacity in the {side} {zone} lung could reflect early consolidation."
         return hedged if faint else _one((text, f"Airspace consolidation in the {side} {zone} zone."), rng)
+    if finding.name == "edema":
+        grade = {"small": "mild", "moderate": "moderate", "large": "severe"}[size]
+        hedged = "Perihilar opacities may represent mild pulmonary edema."
+        return (
+            hedged
+            if faint
+            else _one(
+                (f"There is {grade} pulmonary edema.", f"Perihilar opacities in keeping with {grade} edema."), rng
+            )
+        )
+    if finding.name == "fibrosis":
+        text = "Reticular opacities in both lungs, more in the bases, in keeping with fibrosis."
+        hedged = "Mildly coarsened interstitium could reflect early fibrosis."
+        return hedged if faint else _one((text, "Coarse basal reticulation consistent with pulmonary fibrosis."), rng)
     return f"There is a displaced fracture of the {side} {_ordinal(finding.rib)} rib."
 
 
@@ -104,6 +120,8 @@ def _summary(finding: Finding) -> str:
         "nodule": f"{side} pulmonary nodule; CT is suggested.",
         "consolidation": f"{side} {_zone(finding)} lung consolidation, which may represent pneumonia.",
         "rib_fracture": f"{side} {_ordinal(finding.rib)} rib fracture.",
+        "edema": "pulmonary edema.",
+        "fibrosis": "pulmonary fibrosis; CT is suggested.",
     }[finding.name]
     if finding.name in ("pneumothorax", "rib_fracture", "cardiomegaly"):
         hedge = ""

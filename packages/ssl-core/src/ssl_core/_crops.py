@@ -69,7 +69,7 @@ def _uniform(n: int, low: float, high: float, generator: torch.Generator) -> Ten
 def _draw_places(
     n: int, scale: tuple[float, float], config: CropConfig, generator: torch.Generator
 ) -> Float[Tensor, "n 2 3"]:
-    """Affine maps of random resized crops: area in `scale`, aspect 3/4 to 4/3 (Szegedy et al. 2014), anywhere inside."""
+    """Affine maps of random resized crops: area in `scale`, aspect 3/4 to 4/3 (Szegedy et al. 2014), anywhere."""
     area = _uniform(n, *scale, generator)
     aspect = torch.exp(_uniform(n, math.log(3 / 4), math.log(4 / 3), generator))
     height = torch.sqrt(area / aspect).clamp(max=1.0)

@@ -14,7 +14,7 @@ from ssl_core._errors import SslError
 
 
 def rank() -> int:
-    """This process's number, 0 if it is alone."""
+    """Number of this process, 0 if it is alone."""
     return dist.get_rank() if dist.is_initialized() else 0
 
 

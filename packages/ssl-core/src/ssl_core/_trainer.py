@@ -30,7 +30,6 @@ from ssl_core._schedules import cosine_schedule, warmup_schedule
 from ssl_core._vit import VisionTransformer, ViTConfig
 from ssl_core._whitening import whiten_patch_embed
 
-
 _WHITENED = 512  # images: tens of thousands of patches at the usual sizes
 
 

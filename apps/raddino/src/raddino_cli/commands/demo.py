@@ -14,7 +14,7 @@ def command(
     ] = None,
     labels: Annotated[Path | None, typer.Option(help="CSV of labels for --source, with a column `path`.")] = None,
     out: Annotated[Path, typer.Option(help="Folder to write.")] = Path("runs/demo"),
-    patients: Annotated[int, typer.Option(help="Synthetic patients.")] = 2000,
+    patients: Annotated[int, typer.Option(help="Synthetic patients.")] = 3000,
     size: Annotated[int, typer.Option(help="Pixels of the short side in the shards.")] = 128,
     recipe: Annotated[str, typer.Option(help="Name of a recipe, or a TOML file.")] = "cpu-tiny",
     steps: Annotated[int | None, typer.Option(help="Training steps (default: the recipe's).")] = None,

@@ -15,14 +15,15 @@ def command(
     overrides: Annotated[
         list[str] | None, typer.Option("--set", help="Override, as `train.steps=1000`; may be repeated.")
     ] = None,
+    processes: Annotated[
+        int | None, typer.Option(min=1, help="Processes that share a batch (default: one per GPU, else per core).")
+    ] = None,
 ) -> None:
     """Train an encoder by self-distillation (DINO + iBOT); run again, it goes on exactly where it stopped.
 
     Example: `raddino pretrain shards --out runs/first --recipe cpu-tiny --set train.steps=500`
     """
-    from raddino_cli.console import bar
     from raddino_cli.work.training import pretrain
 
-    with bar("pre-training") as progress:
-        pretrain(shards, out, recipe, overrides or [], progress)
+    pretrain(shards, out, recipe, overrides or [], processes=processes)
     typer.echo(f"encoder in {out / 'encoder'}")

@@ -130,8 +130,7 @@ def _pretrain(shards: Path, out: Path, settings: Settings) -> None:
     from raddino_cli.work.training import pretrain
 
     overrides = [f"train.seed={settings.seed}"] + ([f"train.steps={settings.steps}"] if settings.steps else [])
-    with bar("pre-training") as tell:
-        pretrain(shards, out, settings.recipe, overrides, tell)
+    pretrain(shards, out, settings.recipe, overrides)
 
 
 def _specs(trained: Path, named: Path | None = None) -> dict[str, str]:

@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import os
+import sys
+import tempfile
 from collections.abc import Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import ssl_core
 import torch
 from cxr_io import ShardStream
 from numpy.typing import NDArray
 from torch import Tensor
+from torch.multiprocessing.spawn import ProcessExitedException, spawn
 
-from raddino_cli.console import Progress
+from raddino_cli.console import bar
+from raddino_cli.work.stages import write_text
 
 
 def square(image: NDArray[Any]) -> NDArray[Any]:
@@ -35,9 +42,55 @@ class ImagesInMemory(Sequence[Tensor]):
         return torch.from_numpy(self._images[index].astype(np.float32) / np.float32(65535))[None]
 
 
-def pretrain(shards: Path, out: Path, recipe: str, overrides: list[str], progress: Progress | None = None) -> None:
-    """Train on the split train of some shards."""
-    import ssl_core
+def pretrain(shards: Path, out: Path, recipe: str, overrides: list[str], *, processes: int | None = None) -> None:
+    """Train on the split train of some shards, with a bar of its own.
 
+    `processes` of this machine share each batch; by default one a GPU, or one a core up to four, as far as the batch
+    divides. Started by torchrun, this process is one of the run's and `processes` must be left out.
+    """
     config = ssl_core.load_config(recipe, overrides)
-    ssl_core.Trainer(config, ImagesInMemory(shards, "train"), out, progress=progress).fit()
+    if "RANK" in os.environ:
+        if processes:
+            raise ValueError("expected no --processes under torchrun, which starts them itself")
+        with ssl_core.process_group() as device:
+            _train(shards, out, config, device)
+        return
+    count = processes or _share(config.train.batch_size)
+    if count == 1:
+        with ssl_core.process_group() as device:
+            _train(shards, out, config, device)
+        return
+    with tempfile.TemporaryDirectory() as meeting:
+        try:
+            spawn(_join, (count, Path(meeting), shards, out, config), nprocs=count)  # type: ignore[no-untyped-call]
+        except ProcessExitedException as error:
+            reason = Path(meeting) / "error"
+            if reason.exists():
+                raise ValueError(reason.read_text("utf-8")) from error
+            raise ValueError(
+                f"a training process ended early ({error}); start the command again to go on from the last checkpoint"
+            ) from error
+
+
+def _share(batch_size: int) -> int:
+    most = torch.cuda.device_count() or min(os.cpu_count() or 1, 4)
+    return max(n for n in range(1, most + 1) if batch_size % n == 0)
+
+
+def _join(rank: int, count: int, meeting: Path, shards: Path, out: Path, config: ssl_core.Config) -> None:
+    """One of several processes on this machine; they meet in a folder and talk over loopback."""
+    os.environ |= {"RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": str(count)}
+    os.environ.setdefault("GLOO_SOCKET_IFNAME", "lo0" if sys.platform == "darwin" else "lo")
+    torch.set_num_threads(max(1, (os.cpu_count() or 1) // count))
+    try:
+        with ssl_core.process_group(init_method=f"file://{meeting / 'ranks'}") as device:
+            _train(shards, out, config, device)
+    except ValueError as error:
+        write_text(meeting / "error", str(error))
+        raise SystemExit(1) from error
+
+
+def _train(shards: Path, out: Path, config: ssl_core.Config, device: torch.device) -> None:
+    images = ImagesInMemory(shards, "train")
+    with bar("pre-training") if ssl_core.rank() == 0 else nullcontext() as progress:
+        ssl_core.Trainer(config, images, out, device=str(device), progress=progress).fit()
