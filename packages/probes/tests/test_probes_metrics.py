@@ -61,7 +61,7 @@ def test_vectorised_bootstrap_equals_a_loop_over_sklearn(metric):
 
 def test_blocks_of_replicates_give_the_same_interval(monkeypatch):
     whole = bootstrap_by_patient("auroc", *_data(), replicates=100)
-    monkeypatch.setattr("raddino_probes._bootstrap._BLOCK", 120 * 7)
+    monkeypatch.setattr("raddino_probes._resample._BLOCK", 40 * 7)
     assert bootstrap_by_patient("auroc", *_data(), replicates=100) == whole
 
 
@@ -144,7 +144,7 @@ def test_separate_means_no_overlap():
 @pytest.mark.parametrize(
     ("arguments", "options", "says"),
     [
-        (("auc", [0, 1], [0, 1], [0, 1]), {}, "expected one of auroc, average_precision, mae"),
+        (("auc", [0, 1], [0, 1], [0, 1]), {}, "expected one of auroc, average_precision, f1"),
         (("auroc", [0, 1], [0, 1, 2], [0, 1]), {}, "equal lengths"),
         (("auroc", [0, 1], [0, np.nan], [0, 1]), {}, "got NaN"),
         (("auroc", [0, -1], [0, 1], [0, 1]), {}, r"expected 0 and 1, NaN for unknown, got \[-1.0\]"),
