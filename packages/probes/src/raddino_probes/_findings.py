@@ -84,7 +84,7 @@ def probe_findings(
         if not named(metric).binary:
             raise ProbeError(f"metrics: expected metrics of findings, got {metric!r}; use probe_continuous for numbers")
     check_no_leakage(train, val, test)
-    reasons = [_obstacle(*(split.targets[:, i] for split in (train, val, test))) for i in range(len(train.names))]
+    reasons = [obstacle(*(split.targets[:, i] for split in (train, val, test))) for i in range(len(train.names))]
     alive = [i for i, reason in enumerate(reasons) if not reason]
     choices: list[Choice] = [{} for _ in reasons]
     heads: list[LinearHead | None] = [None] * len(reasons)
@@ -126,7 +126,7 @@ def _columns(split: Findings, which: list[int]) -> Findings:
     return Findings(split.features, split.targets[:, which], split.patients, tuple(split.names[i] for i in which))
 
 
-def _obstacle(train: NDArray[np.float64], val: NDArray[np.float64], test: NDArray[np.float64]) -> str:
+def obstacle(train: NDArray[np.float64], val: NDArray[np.float64], test: NDArray[np.float64]) -> str:
     for name, targets in (("train", train), ("val", val)):
         for kind, value in (("negatives", 0), ("positives", 1)):
             if not (targets == value).any():

@@ -14,7 +14,8 @@ from raddino_probes._resample import Array
 
 _MEMORY = 8  # steps and changes of gradient that are kept
 _STEPS = 1000
-_TOLERANCE = 1e-10  # what a step may still gain, in nats over all rows
+_RENEW = 20  # steps after which the curvature that they start from is measured anew
+_TOLERANCE = 1e-14  # what a step may still gain, in nats over all rows
 _TINY = 1e-300
 
 
@@ -41,7 +42,7 @@ def minimise(z: Array, squares: Array, targets: Array, penalties: Array) -> Arra
     w[-1] = np.repeat(np.log(base / (1 - base)), each)
     heads = _Heads(z, np.repeat(np.where(known, targets, 0), each, 1), np.repeat(known, each, 1), penalty, scale, w)
     found, where = w.copy(), np.arange(w.shape[1])
-    for _ in range(_STEPS):
+    for step in range(1, _STEPS + 1):
         done = heads.gain() <= _TOLERANCE
         # To leave heads behind costs a copy of the rest: not for a few.
         if done.mean() > 0.2:
@@ -51,6 +52,8 @@ def minimise(z: Array, squares: Array, targets: Array, penalties: Array) -> Arra
                 return found
             heads.keep(~done)
         heads.step()
+        if step % _RENEW == 0:
+            heads.renew()
     raise ProbeError(
         f"expected every head to converge in {_STEPS} steps, {where.size} did not; standardise the features"
     )
@@ -75,6 +78,10 @@ class _Heads:
         for name in ("y", "known", "penalty", "scale", "w", "odds", "p", "g"):
             setattr(self, name, getattr(self, name)[:, which])
         self.past = [(s[:, which], v[:, which], rho[which]) for s, v, rho in self.past]
+
+    def renew(self) -> None:
+        """Measure the curvature along each axis: near separable labels it falls a hundredfold."""
+        self.scale = 1 / np.maximum((self.z**2).T @ (self.p * (1 - self.p) * self.known) + self.penalty, _TINY)
 
     def step(self) -> None:
         """One step of every head along its own direction."""

@@ -21,7 +21,7 @@ def auroc_statistic(targets: Array, predictions: Array, groups: NDArray[np.int64
 
     def statistic(times: Array) -> Array:
         up, n0 = positives @ times, everyone @ times
-        above = np.cumsum(negatives @ times, axis=0)
+        above = _accumulate(negatives @ times)
         losses = np.einsum("ij,ij->j", up, above)
         if ties.nnz:
             losses -= 0.5 * np.einsum("ij,ij->j", up, ties @ times)
@@ -38,8 +38,8 @@ def average_precision_statistic(
 
     def statistic(times: Array) -> Array:
         up = positives @ times
-        true = np.cumsum(up, axis=0)
-        taken = np.cumsum(negatives @ times, axis=0)
+        true = _accumulate(up.copy())
+        taken = _accumulate(negatives @ times)
         taken += true
         np.maximum(taken, 1, out=taken)  # nothing taken, nothing true: 0 / 1
         return ratio(np.einsum("ij,ij->j", up, np.divide(true, taken, out=taken)), true[-1])
@@ -67,3 +67,17 @@ def _steps(
         return scipy.sparse.csr_array(entries, shape=(max(len(levels), 1), patients))
 
     return count(true), count(~true & within), count(~true & tied)
+
+
+def _accumulate(counts: Array) -> Array:
+    """Sums down the rows of (K, R), in place: numpy's own cumulative sum visits memory column by column."""
+    side = max(int(len(counts) ** 0.5), 1)
+    whole = len(counts) // side * side
+    pieces = counts[:whole].reshape(-1, side, counts.shape[1])
+    for i in range(1, side):
+        pieces[:, i] += pieces[:, i - 1]
+    for i in range(1, len(pieces)):
+        pieces[i] += pieces[i - 1, -1]
+    for i in range(whole, len(counts)):
+        counts[i] += counts[i - 1]
+    return counts

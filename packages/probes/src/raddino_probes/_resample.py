@@ -25,7 +25,7 @@ Combination = Callable[[Array], Array]
 """Values of all statistics (S, R) to one value per replicate (R,)."""
 Kind = Literal["percentile", "bca"]
 
-_BLOCK = 1_000_000  # patients x replicates at a time: 8 MB, so that a block stays near the processor
+_BLOCK = 500_000  # patients x replicates at a time: 4 MB, so that a block stays near the processor
 
 
 @dataclass(frozen=True, eq=False)
