@@ -129,7 +129,10 @@ def test_features_need_not_be_of_one_length_and_dead_choices_lose():
         Findings({"noise": rng.normal(size=(len(s), 3)), **s.features}, s.targets, s.patients, NAMES)
         for s in (train, val, test)
     ]
-    assert [c.get("features") for c in probe_findings(*with_noise, replicates=10).choices[:2]] == ["class", "mean patch"]
+    assert [c.get("features") for c in probe_findings(*with_noise, replicates=10).choices[:2]] == [
+        "class",
+        "mean patch",
+    ]
 
 
 def test_nothing_to_tell_is_reasons_and_no_numbers():

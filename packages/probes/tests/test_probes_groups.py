@@ -82,7 +82,7 @@ def test_shapes_that_do_not_fit_are_refused():
         score_groups({"auroc": scores}, targets, who, ("a", "b"), {"sex": sex})
     with pytest.raises(ProbeError, match=r"predictions of auroc: expected the shape of the targets \(600, 1\)"):
         score_groups({"auroc": scores[:, 0]}, targets, who, ("effusion",), {"sex": sex})
-    with pytest.raises(ProbeError, match="probabilities 0..1"):
+    with pytest.raises(ProbeError, match=r"probabilities 0\.\.1"):
         score_groups({"brier": scores}, targets, who, ("effusion",), {"sex": sex})
     with pytest.raises(ProbeError, match="decisions 0 and 1"):
         score_groups({"f1": scores}, targets, who, ("effusion",), {"sex": sex})

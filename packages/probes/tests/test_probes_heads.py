@@ -71,7 +71,7 @@ def test_the_reference_agrees_within_its_own_tolerance():
 
 def test_what_does_not_converge_is_an_error(monkeypatch):
     monkeypatch.setattr("raddino_probes._lbfgs._STEPS", 2)
-    with pytest.raises(ProbeError, match="converge in 2 steps, 5. did not"):
+    with pytest.raises(ProbeError, match=r"converge in 2 steps, \d+ did not"):
         fit_heads(*_rows())
 
 
