@@ -40,7 +40,7 @@ def minimise(z: Array, squares: Array, targets: Array, penalties: Array) -> Arra
     scale = 1 / (np.append(squares, len(z))[:, None] * curvature + penalty)
     w = np.zeros_like(penalty)
     w[-1] = np.repeat(np.log(base / (1 - base)), each)
-    heads = _Heads(z, np.repeat(np.where(known, targets, 0), each, 1), np.repeat(known, each, 1), penalty, scale, w)
+    heads = _Heads(z, np.repeat(targets, each, 1), penalty, scale, w)
     found, where = w.copy(), np.arange(w.shape[1])
     for step in range(1, _STEPS + 1):
         done = heads.gain() <= _TOLERANCE
@@ -60,12 +60,15 @@ def minimise(z: Array, squares: Array, targets: Array, penalties: Array) -> Arra
 
 
 class _Heads:
-    """Heads under way. Arrays are (N, H) by row and (r + 1, H) by coefficient."""
+    """Heads under way. Arrays are (N, H) by row and (r + 1, H) by coefficient; the large ones are changed in place."""
 
-    def __init__(self, z: Array, y: Array, known: NDArray[np.bool_], penalty: Array, scale: Array, w: Array) -> None:
-        self.z, self.y, self.known, self.penalty, self.scale, self.w = z, y, known, penalty, scale, w
-        self.past: list[tuple[Array, Array, Array]] = []
+    def __init__(self, z: Array, targets: Array, penalty: Array, scale: Array, w: Array) -> None:
+        self.z, self.penalty, self.scale, self.w = z, penalty, scale, w
+        known = ~np.isnan(targets)
+        self.half = 0.5 * known
+        self.offset = np.where(known, 0.5 - targets, 0)
         self.odds = z @ w
+        self.past: list[tuple[Array, Array, Array]] = []
         self._look()
 
     def gain(self) -> Array:
@@ -75,37 +78,50 @@ class _Heads:
 
     def keep(self, which: NDArray[np.bool_]) -> None:
         """Go on with some heads only."""
-        for name in ("y", "known", "penalty", "scale", "w", "odds", "p", "g"):
+        for name in ("half", "offset", "penalty", "scale", "w", "odds", "tanh", "g"):
             setattr(self, name, getattr(self, name)[:, which])
         self.past = [(s[:, which], v[:, which], rho[which]) for s, v, rho in self.past]
 
     def renew(self) -> None:
         """Measure the curvature along each axis: near separable labels it falls a hundredfold."""
-        self.scale = 1 / np.maximum((self.z**2).T @ (self.p * (1 - self.p) * self.known) + self.penalty, _TINY)
+        curvature = 0.5 * self.half * (1 - self.tanh**2)
+        self.scale = 1 / np.maximum((self.z**2).T @ curvature + self.penalty, _TINY)
 
     def step(self) -> None:
         """One step of every head along its own direction."""
         direction = self._direction()
         along = self.z @ direction
-        slope = _dot(self.g, direction)
-        bend = np.einsum("ij,ij->j", self.p * (1 - self.p) * self.known, along**2)
-        size = -slope / np.maximum(bend + _dot(self.penalty * direction, direction), _TINY)
-        g, odds, w = self.g, self.odds, self.w
+        slope, w, g = _dot(self.g, direction), self.w, self.g
+        size = -slope / np.maximum(self._bend(along) + _dot(self.penalty * direction, direction), _TINY)
+        change = size
         while True:
-            self.odds, self.w = odds + size * along, w + size * direction
+            self.odds += change * along
+            self.w = w + size * direction
             self._look()
             # The loss is convex along the line: an uphill slope this steep means a step far beyond the minimum.
             beyond = _dot(self.g, direction) > 0.5 * np.abs(slope)
             if not beyond.any():
                 break
-            size = np.where(beyond, size / 2, size)
+            change = np.where(beyond, -0.5 * size, 0)
+            size = size + change
         s, v = size * direction, self.g - g
         bent = _dot(s, v)
         self.past = [*self.past[1 - _MEMORY :], (s, v, np.where(bent > 0, 1 / np.maximum(bent, _TINY), 0))]
 
     def _look(self) -> None:
-        self.p = 0.5 * (1 + np.tanh(0.5 * self.odds))
-        self.g = self.z.T @ ((self.p - self.y) * self.known) + self.penalty * self.w
+        """Probabilities, as p = (1 + tanh(odds / 2)) / 2, and the gradient."""
+        self.tanh = np.multiply(self.odds, 0.5)
+        np.tanh(self.tanh, out=self.tanh)
+        residual = self.tanh * self.half
+        residual += self.offset
+        self.g = self.z.T @ residual + self.penalty * self.w
+
+    def _bend(self, along: Array) -> Array:
+        """Second derivative of the cross-entropy: the sum of p (1 - p) along^2 over known rows."""
+        half = along * self.half
+        whole = _dot(half, half)
+        half *= self.tanh
+        return whole - _dot(half, half)
 
     def _direction(self) -> Array:
         q, alphas = self.g.copy(), []
