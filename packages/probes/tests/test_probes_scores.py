@@ -208,5 +208,8 @@ def test_the_readme_example_runs(capsys):
     text = (Path(__file__).parents[1] / "README.md").read_text("utf-8")
     code = re.findall(r"```python\n(.*?)```", text, re.S)[0]
     exec(compile(code, "README.md", "exec"), {})
-    assert re.match(r"auroc 0\.\d+ \(0\.\d+-0\.\d+\) 200 \d+ ", capsys.readouterr().out)
+    said = capsys.readouterr().out
+    for name in ("effusion", "nodule", "macro"):
+        assert re.search(rf"(?m)^{name} +auroc +0\.\d+ \(0\.\d+-0\.\d+\) +\d+ ", said)
+    assert "'features': 'class'" in said
     assert "Research software, not a medical device." in text
