@@ -3,8 +3,14 @@
 from collections.abc import Callable
 
 from tools.bench._phantom import phantom
+from tools.bench._probes import bootstrap, sweep
 from tools.bench._resize import resize
 
-BENCHES: dict[str, Callable[[], str]] = {"resize": resize, "phantom": phantom}
+BENCHES: dict[str, Callable[[], str]] = {
+    "resize": resize,
+    "phantom": phantom,
+    "sweep": sweep,
+    "bootstrap": bootstrap,
+}
 
 __all__ = ["BENCHES"]

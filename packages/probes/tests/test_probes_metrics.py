@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from raddino_probes import (
     Interval,
@@ -8,11 +8,21 @@ from raddino_probes import (
     auroc,
     average_precision,
     bootstrap_by_patient,
+    measure,
     paired_difference,
     separates,
 )
+from raddino_probes._bootstrap import build
 from scipy.stats import pearsonr
-from sklearn.metrics import average_precision_score, mean_absolute_error, r2_score, roc_auc_score
+from sklearn.metrics import (
+    average_precision_score,
+    brier_score_loss,
+    f1_score,
+    mean_absolute_error,
+    r2_score,
+    recall_score,
+    roc_auc_score,
+)
 
 # Few distinct predictions, so that ties are the rule.
 PAIRS = st.lists(st.tuples(st.booleans(), st.integers(-3, 3)), min_size=2, max_size=40)
@@ -23,6 +33,13 @@ FAST = {
     "r2": r2_score,
     "pearson": lambda t, p: pearsonr(t, p).statistic,
 }
+DECIDED = {
+    "f1": f1_score,
+    "sensitivity": recall_score,
+    "specificity": lambda t, p: recall_score(t, p, pos_label=0),
+    "brier": brier_score_loss,
+    "ece": lambda t, p: abs(np.mean(t[p == 0])) * np.mean(p == 0) + abs(1 - np.mean(t[p == 1])) * np.mean(p == 1),
+}
 
 
 def _data(n=120, patients=40, seed=0):
@@ -32,14 +49,82 @@ def _data(n=120, patients=40, seed=0):
     return targets, predictions, rng.integers(0, patients, n)
 
 
-@settings(deadline=None, max_examples=30)
+@settings(deadline=None, max_examples=60)
 @given(PAIRS)
-def test_auroc_and_average_precision_equal_sklearn(pairs):
+def test_binary_metrics_equal_sklearn_with_ties_and_absent_classes(pairs):
     targets, predictions = np.array(pairs, float).T
-    assume(0 < targets.sum() < len(targets))
-    assert auroc(targets, predictions) == pytest.approx(roc_auc_score(targets, predictions), abs=1e-12)
-    expected = average_precision_score(targets, predictions)
-    assert average_precision(targets, predictions) == pytest.approx(expected, abs=1e-12)
+    decisions, probabilities = (predictions > 0).astype(float), (predictions + 3) / 6
+    if 0 < targets.sum() < len(targets):
+        assert auroc(targets, predictions) == pytest.approx(roc_auc_score(targets, predictions), abs=1e-12)
+    else:
+        assert np.isnan(auroc(targets, predictions))
+    if targets.any():
+        expected = average_precision_score(targets, predictions)
+        assert average_precision(targets, predictions) == pytest.approx(expected, abs=1e-12)
+        assert measure("sensitivity", targets, decisions) == pytest.approx(recall_score(targets, decisions))
+    else:
+        assert np.isnan([average_precision(targets, predictions), measure("sensitivity", targets, decisions)]).all()
+    if targets.any() or decisions.any():
+        assert measure("f1", targets, decisions) == pytest.approx(f1_score(targets, decisions))
+    else:
+        assert np.isnan(measure("f1", targets, decisions))
+    if not targets.all():
+        specificity = recall_score(targets, decisions, pos_label=0)
+        assert measure("specificity", targets, decisions) == pytest.approx(specificity)
+    expected = np.mean((targets - probabilities) ** 2)
+    assert measure("brier", targets, probabilities) == pytest.approx(expected, abs=1e-12)
+
+
+@settings(deadline=None, max_examples=60)
+@given(st.lists(st.tuples(st.integers(-5, 5), st.integers(-5, 5)), min_size=2, max_size=40))
+def test_metrics_of_numbers_equal_sklearn_and_scipy(pairs):
+    targets, predictions = np.array(pairs, float).T
+    assert measure("mae", targets, predictions) == pytest.approx(mean_absolute_error(targets, predictions))
+    if np.ptp(targets):
+        assert measure("r2", targets, predictions) == pytest.approx(r2_score(targets, predictions))
+    else:
+        assert np.isnan(measure("r2", targets, predictions))
+    if np.ptp(targets) and np.ptp(predictions):
+        expected = pearsonr(targets, predictions).statistic
+        assert measure("pearson", targets, predictions) == pytest.approx(expected, abs=1e-9)
+    else:
+        assert np.isnan(measure("pearson", targets, predictions))
+
+
+@settings(deadline=None, max_examples=30)
+@given(st.lists(st.tuples(st.sampled_from([0.0, 1.0, np.nan]), st.integers(-3, 3)), min_size=2, max_size=60))
+def test_unknown_labels_change_no_metric(pairs):
+    targets, predictions = np.array(pairs, float).T
+    known = ~np.isnan(targets)
+    if 0 < targets[known].sum() < known.sum():
+        whole = np.ones((1, len(pairs))).T
+        for metric in ("auroc", "average_precision"):
+            statistics, count = build([(metric, targets, predictions)], np.arange(len(pairs)))
+            assert statistics[0](whole[:count])[0] == measure(metric, targets[known], predictions[known])
+
+
+def test_metrics_equal_torchmetrics():
+    torch = pytest.importorskip("torch", reason="torchmetrics needs torch")
+    functional = pytest.importorskip("torchmetrics.functional.classification", reason="torchmetrics is not installed")
+    rng = np.random.default_rng(0)
+    targets = (rng.random(500) < 0.3).astype(float)
+    probabilities = np.clip(np.round(0.3 * targets + 0.7 * rng.random(500), 2), 0, 1)
+    p, t = torch.tensor(probabilities), torch.tensor(targets).long()
+    assert auroc(targets, probabilities) == pytest.approx(functional.binary_auroc(p, t).item(), abs=1e-6)
+    expected = functional.binary_average_precision(p, t).item()
+    assert average_precision(targets, probabilities) == pytest.approx(expected, abs=1e-6)
+    expected = functional.binary_f1_score(p, t, threshold=0.5).item()
+    assert measure("f1", targets, (probabilities > 0.5).astype(float)) == pytest.approx(expected, abs=1e-6)
+
+
+def test_calibration_error_is_the_gap_of_each_bin_by_its_rows():
+    # Two bins: 4 rows said 0.3 of which half are positive, 1 row said 1 and is.
+    value = measure("ece", [1, 1, 0, 0, 1], [0.3, 0.3, 0.3, 0.3, 1.0])
+    assert value == pytest.approx(0.8 * 0.2)
+    rng = np.random.default_rng(0)
+    probabilities = rng.random(200_000)
+    assert measure("ece", (rng.random(200_000) < probabilities).astype(float), probabilities) < 0.01
+    assert measure("ece", (rng.random(200_000) < probabilities**2).astype(float), probabilities) > 0.1
 
 
 def test_an_absent_class_gives_nan():
@@ -59,9 +144,18 @@ def test_vectorised_bootstrap_equals_a_loop_over_sklearn(metric):
     assert fast.low < fast.value < fast.high
 
 
+@pytest.mark.parametrize("metric", DECIDED)
+def test_the_bootstrap_of_decisions_equals_a_loop_over_sklearn(metric):
+    targets, predictions, patients = _data()
+    fast = bootstrap_by_patient(metric, targets, predictions > 0.5, patients, replicates=200)
+    loop = bootstrap_by_patient(DECIDED[metric], targets, predictions > 0.5, patients, replicates=200)
+    for a, b in zip(fast.numbers, loop.numbers, strict=True):
+        assert a == pytest.approx(b, abs=1e-9)
+
+
 def test_blocks_of_replicates_give_the_same_interval(monkeypatch):
     whole = bootstrap_by_patient("auroc", *_data(), replicates=100)
-    monkeypatch.setattr("raddino_probes._bootstrap._BLOCK", 120 * 7)
+    monkeypatch.setattr("raddino_probes._resample._BLOCK", 40 * 7)
     assert bootstrap_by_patient("auroc", *_data(), replicates=100) == whole
 
 
@@ -144,7 +238,7 @@ def test_separate_means_no_overlap():
 @pytest.mark.parametrize(
     ("arguments", "options", "says"),
     [
-        (("auc", [0, 1], [0, 1], [0, 1]), {}, "expected one of auroc, average_precision, mae"),
+        (("auc", [0, 1], [0, 1], [0, 1]), {}, "expected one of auroc, average_precision, f1"),
         (("auroc", [0, 1], [0, 1, 2], [0, 1]), {}, "equal lengths"),
         (("auroc", [0, 1], [0, np.nan], [0, 1]), {}, "got NaN"),
         (("auroc", [0, -1], [0, 1], [0, 1]), {}, r"expected 0 and 1, NaN for unknown, got \[-1.0\]"),

@@ -1,24 +1,19 @@
-"""Confidence intervals by resampling patients, because the images of one patient are not independent.
-
-Percentile bootstrap of clusters (Efron & Tibshirani 1993, chapters 8 and 13).
-"""
+"""A metric with its confidence interval by patient, and the difference of two models with theirs."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from raddino_probes._errors import ProbeError
 from raddino_probes._interval import Interval
-from raddino_probes._metrics import WEIGHTED, Vector, Weighted, check_pair
+from raddino_probes._metrics import auroc, average_precision, check_pair, named
+from raddino_probes._resample import Array, Kind, Statistic, resample
 
-Metric = str | Callable[[Vector, Vector], float]
-"""One of "auroc", "average_precision", "mae", "r2", "pearson" (fast), or any function of targets and predictions."""
-
-# Elements of a block of weights (replicates x rows): 32 MB of float64, a few such arrays live at once.
-_BLOCK = 4_000_000
+Metric = str | Callable[[Array, Array], float]
+"""A name that `measure` knows (fast), or any function of targets and predictions (called once per replicate)."""
 
 
 def bootstrap_by_patient(
@@ -30,30 +25,32 @@ def bootstrap_by_patient(
     replicates: int = 1000,
     seed: int = 0,
     level: float = 0.95,
+    kind: Kind = "percentile",
 ) -> Interval:
-    """A metric with its percentile interval over resampled patients.
+    """A metric with its interval over resampled patients.
 
     A replicate draws as many patients as there are, with replacement; all rows of a patient come as often as the
     patient was drawn. Replicates in which the metric is undefined (AUROC of one class) are left out of the
     percentiles; the interval is NaN where more than half are.
 
     Args:
-        metric: a name, or `f(targets, predictions) -> float`, which is called once per replicate.
+        metric: a name, or `f(targets, predictions) -> float`.
         targets: (N,); rows with NaN are left out.
-        predictions: (N,).
+        predictions: (N,); or (S, N) of S seeds, whose mean metric is what is then reported.
         patients: (N,) identifiers.
         replicates: how many.
         seed: of the resampling; the same patients and seed give the same replicates for every metric and model.
         level: of the interval, between 0 and 1.
+        kind: "percentile", or "bca", corrected for bias and skewness (one more pass without each patient).
 
     Raises:
-        ProbeError: an unknown metric, lengths that differ, NaN predictions, fewer than two patients, numbers out of
-            range.
+        ProbeError: an unknown metric or kind, lengths that differ, NaN predictions, fewer than two patients, numbers
+            out of range.
     """
-    t, p, groups = _known(metric, targets, predictions, patients)
-    weighted = _weighted(metric)
-    draws = [weighted(t, p, w) for w in _weights(groups, replicates, seed)]
-    return _interval(float(weighted(t, p, np.ones((1, len(t))))[0]), np.concatenate(draws), level)
+    models = np.atleast_2d(np.asarray(predictions, np.float64))
+    statistics, count = build([(metric, targets, model) for model in models], patients)
+    draws = resample(statistics, count, replicates=replicates, seed=seed, level=level, kind=kind)
+    return draws.interval(lambda values: values.mean(0))
 
 
 def paired_difference(
@@ -66,72 +63,58 @@ def paired_difference(
     replicates: int = 1000,
     seed: int = 0,
     level: float = 0.95,
+    kind: Kind = "percentile",
 ) -> Interval:
     """The metric of predictions `a` minus that of `b` on the same rows, each replicate the same for both.
 
     Arguments and errors as for `bootstrap_by_patient`. An interval that leaves out zero is a difference at `level`.
     """
-    t, first, groups = _known(metric, targets, a, patients)
-    _, second, _ = _known(metric, targets, b, patients)
-    weighted = _weighted(metric)
-    draws = [weighted(t, first, w) - weighted(t, second, w) for w in _weights(groups, replicates, seed)]
-    whole = np.ones((1, len(t)))
-    value = float((weighted(t, first, whole) - weighted(t, second, whole))[0])
-    return _interval(value, np.concatenate(draws), level)
+    statistics, count = build([(metric, targets, a), (metric, targets, b)], patients)
+    draws = resample(statistics, count, replicates=replicates, seed=seed, level=level, kind=kind)
+    return draws.interval(lambda values: values[0] - values[1])
 
 
-def _known(
-    metric: Metric, targets: ArrayLike, predictions: ArrayLike, patients: ArrayLike
-) -> tuple[Vector, Vector, NDArray[np.int64]]:
-    """Rows with a target, and for each the number of its patient, 0..P-1."""
-    t, p, who = np.asarray(targets, np.float64), np.asarray(predictions, np.float64), np.asarray(patients)
-    if not (t.shape == p.shape == who.shape):
-        raise ProbeError(f"expected equal lengths, got targets {t.shape}, predictions {p.shape}, patients {who.shape}")
-    keep = ~np.isnan(t)
-    t, p = check_pair(t[keep], p[keep], binary=_weighted(metric) in _RANKED)
-    groups = np.unique(who[keep], return_inverse=True)[1]
-    if groups.max() == 0:
-        raise ProbeError("expected at least two patients to resample, got one")
-    return t, p, groups
+def build(wanted: list[tuple[Metric, ArrayLike, ArrayLike]], patients: ArrayLike) -> tuple[list[Statistic], int]:
+    """Statistics over the patients that have any known target, and how many patients those are.
+
+    Each of `wanted` is a metric, targets (N,) and predictions (N,); rows with NaN targets are left out.
+
+    Raises:
+        ProbeError: as `bootstrap_by_patient`.
+    """
+    who = np.asarray(patients)
+    known = []
+    for _, targets, predictions in wanted:
+        t, p = np.asarray(targets, np.float64), np.asarray(predictions, np.float64)
+        if not (t.shape == p.shape == who.shape):
+            raise ProbeError(
+                f"expected equal lengths, got targets {t.shape}, predictions {p.shape}, patients {who.shape}"
+            )
+        known.append(~np.isnan(t))
+    seen = np.any(known, axis=0)
+    groups = np.zeros(len(who), np.int64)
+    names, groups[seen] = np.unique(who[seen], return_inverse=True)
+    statistics = []
+    for (metric, targets, predictions), keep in zip(wanted, known, strict=True):
+        t, p = np.asarray(targets, np.float64)[keep], np.asarray(predictions, np.float64)[keep]
+        statistics.append(_statistic(metric, t, p, groups[keep], len(names)))
+    return statistics, len(names)
 
 
-_RANKED = (WEIGHTED["auroc"], WEIGHTED["average_precision"])
+def _statistic(metric: Metric, t: Array, p: Array, groups: NDArray[np.int64], patients: int) -> Statistic:
+    name = _NAMES.get(metric, metric)
+    if not callable(name):
+        t, p = check_pair(t, p, named(name).takes)
+        return named(name).build(t, p, groups, patients)
+    function = name
+    t, p = check_pair(t, p, "number")
 
-
-def _weighted(metric: Metric) -> Weighted:
-    if metric in WEIGHTED:
-        return WEIGHTED[metric]
-    if not callable(metric):
-        names = ", ".join(name for name in WEIGHTED if isinstance(name, str))
-        raise ProbeError(f"metric: expected one of {names}, or a function, got {metric!r}")
-    function = metric
-
-    def loop(targets: Vector, predictions: Vector, weights: NDArray[np.float64]) -> Vector:
-        rows = (np.repeat(np.arange(len(targets)), w.astype(np.int64)) for w in weights)
-        return np.array([function(targets[i], predictions[i]) for i in rows], np.float64)
+    def loop(times: Array) -> Array:
+        rows = (np.repeat(np.arange(len(t)), w) for w in times.astype(np.int64)[groups].T)
+        return np.array([function(t[i], p[i]) for i in rows], np.float64)
 
     return loop
 
 
-def _weights(groups: NDArray[np.int64], replicates: int, seed: int) -> Iterator[NDArray[np.float64]]:
-    """Blocks (r, N) of how often each row counts; r adds up to `replicates`."""
-    if replicates < 1:
-        raise ProbeError(f"replicates: expected 1 or more, got {replicates}")
-    rng = np.random.default_rng(seed)
-    count = int(groups.max()) + 1
-    block = max(_BLOCK // len(groups), 1)
-    for start in range(0, replicates, block):
-        r = min(block, replicates - start)
-        drawn = rng.integers(0, count, (r, count)) + count * np.arange(r)[:, None]
-        times = np.bincount(drawn.ravel(), minlength=r * count).reshape(r, count)
-        yield times[:, groups].astype(np.float64)
-
-
-def _interval(value: float, draws: Vector, level: float) -> Interval:
-    if not 0 < level < 1:
-        raise ProbeError(f"level: expected a number between 0 and 1, got {level}")
-    defined = draws[np.isfinite(draws)]
-    if 2 * len(defined) < len(draws) or not len(defined):
-        return Interval(value, np.nan, np.nan)
-    low, high = np.quantile(defined, [(1 - level) / 2, (1 + level) / 2])
-    return Interval(value, float(low), float(high))
+_NAMES: dict[object, Metric] = {auroc: "auroc", average_precision: "average_precision"}
+"""The fast metrics by the function of the same meaning."""

@@ -1,33 +1,85 @@
-"""Logistic regression on standardised features; its strength is chosen on the validation split."""
+"""Linear heads on standardised features: features and strength are chosen on the validation split, per finding."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
 import numpy as np
-from numpy.typing import NDArray
-from sklearn.linear_model import LogisticRegression
+from numpy.typing import ArrayLike
 
-from raddino_probes._metrics import auroc
-from raddino_probes._split import Split
-from raddino_probes._standardise import standardise
+from raddino_probes._heads import STRENGTHS, Heads
+from raddino_probes._resample import Array
+from raddino_probes._split import Findings
+from raddino_probes._standardise import moments
+from raddino_probes._thresholds import auroc_of_columns
 
-STRENGTHS = (1e-4, 1e-3, 1e-2, 1e-1, 1e0, 1e1)
-"""Inverse L2 penalties C tried, strongest penalty first."""
+Solver = Callable[[ArrayLike, ArrayLike, Sequence[float]], Heads]
+Choice = dict[str, float | int | str]
+
+
+@dataclass(frozen=True, eq=False)
+class LinearHead:
+    """One finding's head with the standardisation that it was trained behind."""
+
+    features: str
+    """Which choice of features it reads."""
+    weight: Array
+    """(D,) on standardised features."""
+    bias: float
+    mean: Array
+    """(D,) of the training rows."""
+    deviation: Array
+    """(D,) of the training rows."""
+
+    def log_odds(self, features: Array) -> Array:
+        """(N,) of features (N, D)."""
+        odds: Array = ((features - self.mean) / self.deviation) @ self.weight + self.bias
+        return odds
+
+
+@dataclass(frozen=True, eq=False)
+class Fitted:
+    """Models of L findings that can be told from train and val."""
+
+    choices: list[Choice]
+    """What was chosen on val for each, and its AUROC there."""
+    val: Array
+    """(N_val, L) scores of the chosen models."""
+    test: Array
+    """(N_test, L)."""
+    heads: list[LinearHead | None]
+    """The chosen models where they are linear."""
 
 
 def fit_linear(
-    train: Split, val: Split, features: NDArray[np.float64]
-) -> tuple[dict[str, float | int | str], NDArray[np.float64]]:
-    """Log odds (M,) of `features` (M, D), by the model fitted to train alone whose C has the best AUROC on val.
+    train: Findings,
+    val: Findings,
+    features: Mapping[str, Array],
+    solver: Solver,
+    strengths: Sequence[float] = STRENGTHS,
+) -> Fitted:
+    """Log odds of the model, fitted to train alone, whose features and C have the best AUROC on val.
 
-    Both splits hold both classes and no NaN. Ties go to the stronger penalty.
+    Every column of train and val holds both classes. Ties go to the first features and the strongest penalty.
     """
-    x, (x_val, x_test) = standardise(train.features, val.features, features)
-    # Each fit starts from the one before: with weak penalties that halves the steps.
-    model = LogisticRegression(C=STRENGTHS[0], max_iter=10_000, warm_start=True)
-    best, chosen, odds = -np.inf, STRENGTHS[0], np.zeros(len(features))
-    for strength in STRENGTHS:
-        model.set_params(C=strength).fit(x, train.targets)
-        value = auroc(val.targets, model.decision_function(x_val))
-        if value > best:
-            best, chosen, odds = value, strength, model.decision_function(x_test)
-    return {"C": chosen, "val_auroc": best}, odds
+    count = len(train.names)
+    best, picked = np.full(count, -np.inf), np.zeros(count, int)
+    odds, heads = np.empty((len(val), count)), [LinearHead("", np.empty(0), 0, np.empty(0), np.empty(0))] * count
+    for name, matrix in train.features.items():
+        mean, deviation = moments(matrix)
+        fitted = solver((matrix - mean) / deviation, train.targets, strengths)
+        on_val = fitted.log_odds((val.features[name] - mean) / deviation)
+        for i in range(count):
+            known = ~np.isnan(val.targets[:, i])
+            values = auroc_of_columns(val.targets[known, i], on_val[known, i])
+            at = int(np.argmax(values))
+            if values[at] > best[i]:
+                best[i], picked[i], odds[:, i] = values[at], at, on_val[:, i, at]
+                heads[i] = LinearHead(name, fitted.weights[:, i, at], float(fitted.biases[i, at]), mean, deviation)
+    choices: list[Choice] = [
+        {"features": head.features, "C": strengths[at], "val_auroc": float(value)}
+        for head, at, value in zip(heads, picked, best, strict=True)
+    ]
+    test = np.stack([head.log_odds(features[head.features]) for head in heads], axis=1)
+    return Fitted(choices, odds, test, list(heads))

@@ -1,0 +1,112 @@
+"""Facts about `raddino probe`, on features written by hand."""
+
+import json
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+Run = Callable[..., subprocess.CompletedProcess[str]]
+
+
+@pytest.fixture(scope="module")
+def features(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two images of each of 300 patients; features know effusion and age, and nothing of the rare hernia."""
+    folder, n = tmp_path_factory.mktemp("features"), 600
+    rng = np.random.default_rng(0)
+    cls = rng.normal(size=(n, 8)).astype(np.float32)
+    patients = np.arange(n) // 2
+    effusion = (cls[:, 0] + 0.5 * rng.normal(size=n) > 0.3).astype(float)
+    effusion[rng.random(n) < 0.1] = np.nan
+    effusion[rng.random(n) < 0.02] = -1
+    columns = {
+        "key": [f"k{i}" for i in range(n)],
+        "split": [("train", "train", "train", "val", "test")[i % 5] for i in patients],
+        "patient": [f"p{i}" for i in patients],
+        "view": [("PA", "AP")[i % 2] for i in range(n)],
+        "sex": [("F", "M")[i % 2] for i in patients],
+        "age": 55 + 12 * cls[:, 1].astype(float) + 3 * rng.normal(size=n),
+        "weight_kg": 70 + 10 * rng.normal(size=n),
+        "height_cm": np.full(n, np.nan),
+        "bmi": np.full(n, np.nan),
+        "label.effusion": effusion,
+        "label.hernia": (patients < 8).astype(float),
+    }
+    np.save(folder / "cls.npy", cls)
+    pq.write_table(pa.table(columns), folder / "samples.parquet")
+    (folder / "features.json").write_text(json.dumps({"format": 1, "encoder": "by hand"}))
+    return folder
+
+
+def _json(raddino: Run, *words: object) -> dict[str, dict[str, object]]:
+    done = raddino("probe", *words, "--replicates", 200, "--json")
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)  # type: ignore[no-any-return]
+
+
+def test_all_that_is_known_is_probed_with_intervals(raddino: Run, features: Path) -> None:
+    found = _json(raddino, features)
+    assert list(found) == ["effusion", "sex", "age"]
+    effusion = found["effusion"]
+    assert 0.7 < effusion["low"] < effusion["value"] < effusion["high"]  # type: ignore[operator]
+    assert effusion["average_precision"]["low"] > 0.5  # type: ignore[index]
+    assert found["age"]["metric"] == "mae"
+    assert found["age"]["r2"]["value"] > 0.8  # type: ignore[index]
+    assert found["sex"]["low"] < 0.5 < found["sex"]["high"]  # type: ignore[operator]
+
+
+@pytest.mark.parametrize("method", ["knn", "logistic"])
+def test_other_methods_find_the_same(raddino: Run, features: Path, method: str) -> None:
+    found = _json(raddino, features, "--target", "effusion", "--method", method)["effusion"]
+    assert found["method"] == method
+    assert found["low"] > 0.7  # type: ignore[operator]
+
+
+def test_groups_and_their_gap_are_beside_the_whole(raddino: Run, features: Path) -> None:
+    words = ["--target", "effusion", "--target", "age", "--by", "sex", "--by", "age", "--by", "view"]
+    found = _json(raddino, features, *words)
+    for name, metric in (("effusion", "auroc"), ("age", "mae")):
+        groups = {part["group"]: part for part in found[name]["groups"]}  # type: ignore[attr-defined]
+        assert {"sex=F", "sex=M", "view=AP", "view=PA", "age=40-59"} <= set(groups)
+        assert {part["metric"] for part in groups.values()} == {metric}
+        gap = abs(groups["view=AP"]["value"] - groups["view=PA"]["value"])
+        (said,) = [part for group, part in groups.items() if group.startswith("view: ")]
+        assert said["value"] == pytest.approx(gap)
+
+
+def test_few_images_give_a_curve_and_the_table_shows_it(raddino: Run, features: Path) -> None:
+    found = _json(raddino, features, "--target", "effusion", "--shots", "1,16")["effusion"]
+    few, more = found["shots"]  # type: ignore[misc]
+    assert few["value"] < more["value"] < found["value"] + 0.02  # type: ignore[index, operator]
+    done = raddino("probe", features, "--target", "effusion", "--shots", "1,16", "--by", "sex", "--replicates", 50)
+    for word in ("16 shots", "sex=F", "sex: ", "From few images"):
+        assert word in done.stdout
+
+
+def test_a_rare_finding_has_a_reason_and_no_number(raddino: Run, features: Path) -> None:
+    found = _json(raddino, features, "--target", "hernia", "--by", "sex")["hernia"]
+    assert found["value"] is None
+    assert "positives in" in str(found["reason"])
+    assert all(part["value"] is None for part in found["groups"])  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (["--target", "nothing"], "expected a target of effusion, hernia, sex, age"),
+        (["--method", "svm"], "expected the method linear, knn, logistic; got 'svm'"),
+        (["--method", "knn", "--shots", "4"], "expected the method linear with few shots"),
+        (["--shots", "few"], "--shots: expected numbers such as 1,4,16; got 'few'"),
+        (["--shots", "0"], "1 or more"),
+        (["--by", "height"], "expected groups by sex, age, view; got 'height'"),
+    ],
+)
+def test_what_cannot_be_asked_is_one_line(raddino: Run, features: Path, words: list[str], says: str) -> None:
+    done = raddino("probe", features, *words)
+    assert done.returncode == 1
+    assert done.stderr.strip().splitlines()[-1].startswith("error: ")
+    assert says in done.stderr
