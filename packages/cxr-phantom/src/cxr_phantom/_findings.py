@@ -154,7 +154,7 @@ def _grain(canvas: Canvas, mm: float, rng: np.random.Generator) -> Image:
     noise = cv2.resize(
         rng.standard_normal((coarse, coarse), np.float32), (canvas.size, canvas.size), interpolation=cv2.INTER_CUBIC
     )
-    return noise / np.float32(noise.std())
+    return np.asarray(noise / noise.std(), dtype=np.float32)
 
 
 def _veil(scene: Scene, pattern: Image, strength: float) -> None:

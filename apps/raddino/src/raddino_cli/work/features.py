@@ -6,6 +6,7 @@ import json
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +36,17 @@ class Features:
     patches: NDArray[np.float16] | None
     samples: dict[str, list[Any]]
     encoder: str
+
+    @cached_property
+    def choices(self) -> dict[str, NDArray[np.float64]]:
+        """What a linear probe may read, by name, (N, D): the class token, and with the mean of the patch tokens."""
+        cls = self.cls.astype(np.float64)
+        if self.patches is None:
+            return {"class": cls}
+        mean = np.concatenate(
+            [self.patches[i : i + 256].mean(axis=(2, 3), dtype=np.float64) for i in range(0, len(cls), 256)]
+        )
+        return {"class": cls, "class and mean patch": np.concatenate((cls, mean), axis=1)}
 
     def rows(self, split: str) -> NDArray[np.intp]:
         """Which images a split has."""

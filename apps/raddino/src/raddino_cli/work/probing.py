@@ -14,7 +14,6 @@ from raddino_probes import (
     Findings,
     FindingsProbe,
     Method,
-    RegressionScore,
     Result,
     Split,
     age_bands,
@@ -64,7 +63,7 @@ def probe(
         if name in CONTINUOUS:
             found[name] = _number(features, name, by, replicates)
         elif shots:
-            curve = few_shot(*_splits(features, name), name=name, shots=shots, replicates=replicates)
+            curve = few_shot(*_splits(features, name, "class"), name=name, shots=shots, replicates=replicates)
             found[name]["shots"] = [asdict(result) for result in curve]
         if progress:
             progress(len([done for done in wanted if done in found]), len(wanted))
@@ -104,10 +103,10 @@ def _measurable(features: Features, name: str) -> bool:
     return bool(min((known == 1).sum(), (known == 0).sum()) >= FEWEST)
 
 
-def _splits(features: Features, name: str) -> list[Split]:
+def _splits(features: Features, name: str, choice: str) -> list[Split]:
     values, patients = target_values(features, name), features.column("patient")
     rows = map(features.rows, SPLITS)
-    return [Split(features.cls[i].astype(np.float64), values[i], patients[i]) for i in rows]
+    return [Split(features.choices[choice][i], values[i], patients[i]) for i in rows]
 
 
 def _findings(
@@ -117,15 +116,21 @@ def _findings(
     values = np.stack([target_values(features, name) for name in names], axis=1)
     patients, rows = features.column("patient"), map(features.rows, SPLITS)
     train, val, test = (
-        Findings({"class": features.cls[i].astype(np.float64)}, values[i], patients[i], tuple(names)) for i in rows
+        Findings({name: x[i] for name, x in features.choices.items()}, values[i], patients[i], tuple(names))
+        for i in rows
     )
     found: FindingsProbe = probe_findings(train, val, test, method=method, replicates=replicates)  # type: ignore[arg-type]
     by_metric = {(result.metric, result.name): result for result in found.results}
     scores = {}
-    for name in names:
+    for name, choice in zip(names, found.choices, strict=True):
         first, second = by_metric["auroc", name], by_metric["average_precision", name]
         kept = {key: getattr(first, key) for key in ("metric", "value", "low", "high", "n", "positives", "reason")}
-        scores[name] = {**kept, "method": method, "average_precision": vars(second.interval)}
+        scores[name] = {
+            **kept,
+            "method": method,
+            "features": choice.get("features"),
+            "average_precision": vars(second.interval),
+        }
     if by:
         groups = _groups(features, by)
         predictions = {"auroc": found.predictions["auroc"]}
@@ -138,9 +143,13 @@ def _findings(
 
 
 def _number(features: Features, name: str, by: Sequence[str], replicates: int) -> dict[str, Any]:
-    train, val, test = _splits(features, name)
-    fit: RegressionScore = probe_continuous(train, val, test, replicates=replicates)
-    score = {"metric": "mae", **vars(fit.mae), "n": fit.n, "r2": vars(fit.r2), "method": "ridge", "reason": fit.reason}
+    fits = {
+        choice: probe_continuous(*_splits(features, name, choice), replicates=replicates) for choice in features.choices
+    }
+    best = max(fits, key=lambda choice: fits[choice].choice.get("val_r2", -np.inf))
+    fit, test = fits[best], _splits(features, name, best)[2]
+    score = {"metric": "mae", **vars(fit.mae), "n": fit.n, "r2": vars(fit.r2), "method": "ridge", "features": best}
+    score["reason"] = fit.reason
     if by:
         results: list[Result] = score_groups(
             {"mae": fit.predictions[:, None]}, test.targets[:, None], test.patients, [name], _groups(features, by),
