@@ -26,7 +26,6 @@ class Measure:
     takes: Takes
     """Predictions: any "score" (higher is more likely positive), a "probability" 0..1, a "decision" 0 or 1, or a
     "number" in the unit of the targets. Targets are 0 and 1 for the first three."""
-    higher_is_better: bool = True
 
     @property
     def binary(self) -> bool:
@@ -40,9 +39,9 @@ MEASURES: dict[str, Measure] = {
     "f1": Measure(_moments.f1_statistic, "decision"),
     "sensitivity": Measure(_moments.sensitivity_statistic, "decision"),
     "specificity": Measure(_moments.specificity_statistic, "decision"),
-    "brier": Measure(_moments.brier_statistic, "probability", higher_is_better=False),
-    "ece": Measure(_moments.ece_statistic, "probability", higher_is_better=False),
-    "mae": Measure(_moments.mae_statistic, "number", higher_is_better=False),
+    "brier": Measure(_moments.brier_statistic, "probability"),
+    "ece": Measure(_moments.ece_statistic, "probability"),
+    "mae": Measure(_moments.mae_statistic, "number"),
     "r2": Measure(_moments.r2_statistic, "number"),
     "pearson": Measure(_moments.pearson_statistic, "number"),
 }
