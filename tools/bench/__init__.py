@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 from tools.bench._phantom import phantom
 from tools.bench._probes import bootstrap, sweep
+from tools.bench._prototypes import prototypes
 from tools.bench._resize import resize
 
 BENCHES: dict[str, Callable[[], str]] = {
@@ -11,6 +12,7 @@ BENCHES: dict[str, Callable[[], str]] = {
     "phantom": phantom,
     "sweep": sweep,
     "bootstrap": bootstrap,
+    "prototypes": prototypes,
 }
 
 __all__ = ["BENCHES"]
