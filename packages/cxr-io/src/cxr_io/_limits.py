@@ -1,0 +1,21 @@
+"""What an input may announce before anything is allocated for it: a decompression bomb is a rejection."""
+
+from __future__ import annotations
+
+from cxr_io._errors import CxrError
+
+MOST_PIXELS = 120_000_000  # a 35 x 43 cm film scanned at 50 micrometres has 60 million
+MOST_BYTES = 512 << 20  # of a file, and of what it decompresses to
+
+
+def check_pixels(rows: int, columns: int, bytes_each: int = 1) -> None:
+    """Refuse an image of more than `MOST_PIXELS` pixels or, decoded, `MOST_BYTES` bytes."""
+    if rows * columns > MOST_PIXELS:
+        raise CxrError("too_large", f"expected at most {MOST_PIXELS:,} pixels, got {columns} x {rows}")
+    check_bytes("decoded image", rows * columns * bytes_each)
+
+
+def check_bytes(what: str, count: int) -> None:
+    """Refuse more than `MOST_BYTES` bytes."""
+    if count > MOST_BYTES:
+        raise CxrError("too_large", f"expected a {what} of at most {MOST_BYTES >> 20} MiB, got {count >> 20} MiB")
