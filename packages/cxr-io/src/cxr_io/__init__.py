@@ -5,8 +5,9 @@ from importlib.metadata import version
 from cxr_io._errors import CxrError
 from cxr_io._ingest import IngestSummary, ingest
 from cxr_io._intensity import POLICIES
+from cxr_io._nifti import Volume, read_volume
 from cxr_io._read import Radiograph, read
-from cxr_io._resize import resize_bspline
+from cxr_io._resize import resize_bspline, resize_radiograph
 from cxr_io._shards import Sample
 from cxr_io._sources import DATASETS
 from cxr_io._stream import ShardStream
@@ -21,10 +22,13 @@ __all__ = [
     "Radiograph",
     "Sample",
     "ShardStream",
+    "Volume",
     "info",
     "ingest",
     "read",
+    "read_volume",
     "resize_bspline",
+    "resize_radiograph",
     "verify",
 ]
 __version__ = version("cxr-io")

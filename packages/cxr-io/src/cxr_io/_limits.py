@@ -19,3 +19,13 @@ def check_bytes(what: str, count: int) -> None:
     """Refuse more than `MOST_BYTES` bytes."""
     if count > MOST_BYTES:
         raise CxrError("too_large", f"expected a {what} of at most {MOST_BYTES >> 20} MiB, got {count >> 20} MiB")
+
+
+def refuse_frames(frames: int, frame: int | None) -> None:
+    """Refuse several frames of which none is chosen, and a choice that isn't there."""
+    if frame is None and frames > 1:
+        raise CxrError(
+            "multi_frame", f"expected one image, got {frames} frames; read one by frame=0 to {frames - 1}, or split it"
+        )
+    if frame is not None and not 0 <= frame < frames:
+        raise CxrError("usage", f"expected a frame of 0 to {frames - 1}, got {frame}")

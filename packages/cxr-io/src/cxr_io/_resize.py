@@ -15,7 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cxr_io._errors import CxrError
+from cxr_io._intensity import FULL, check_policy
 from cxr_io._limits import check_pixels
+from cxr_io._read import Radiograph
 
 _POLE = 3**0.5 - 2
 _GAIN = -6 * _POLE / (1 - _POLE**2)
@@ -30,22 +32,47 @@ def resize_bspline(pixels: NDArray[Any], short_side: int) -> NDArray[Any]:
     goes before, as in the paper's preprocessing. Integers are rounded and clipped to their type's range; floats keep
     what the spline gives. Raises `CxrError` too_large where a narrow strip would become a huge one.
     """
+    result = _resample(pixels, *_grid(pixels, short_side, 1.0))
+    return _rounded(result, pixels.dtype) if np.issubdtype(pixels.dtype, np.integer) else result
+
+
+def resize_radiograph(radiograph: Radiograph, short_side: int, *, intensity: str = "minmax") -> NDArray[np.uint16]:
+    """The image (H, W) with `short_side` square pixels on its short side, over 0..65535.
+
+    As in RAD-DINO's preprocessing, resizing goes first and min-max after it: with the policy `minmax` that the
+    radiograph was read by, the smallest and largest value of the result are 0 and 65535. Its high byte, rounded, is
+    RAD-DINO's PNG. What overshoots by other policies is clipped.
+    """
+    check_policy(intensity)
+    pixels = radiograph.pixels
+    result = _resample(pixels, *_grid(pixels, short_side, radiograph.aspect))
+    if intensity == "minmax":
+        low, high = float(result.min()), float(result.max())
+        if not high > low:
+            raise CxrError("constant", f"expected an image, got one value everywhere at a short side of {short_side}")
+        result = (result - np.float32(low)) * np.float32(FULL / (high - low))
+    return _rounded(result, np.dtype(np.uint16))
+
+
+def _grid(pixels: NDArray[Any], short_side: int, aspect: float) -> tuple[int, int]:
+    """Rows and columns of the result, where an input pixel is `aspect` times as high as it is wide."""
     if pixels.ndim != 2 or min(pixels.shape) < 2:
         raise CxrError("usage", f"expected an image (H, W) of at least 2 x 2 pixels, got shape {pixels.shape}")
     if short_side < 1:
         raise CxrError("usage", f"expected a short side of at least 1 pixel, got {short_side}")
-    least = min(pixels.shape)
-    rows, columns = (short_side if n == least else max(1, round(n * short_side / least)) for n in pixels.shape)
+    sides = (pixels.shape[0] * aspect, float(pixels.shape[1]))
+    rows, columns = (max(1, round(side * (short_side / min(sides)))) for side in sides)
     check_pixels(rows, columns)
-    result = resample(pixels, rows, columns)
-    if np.issubdtype(pixels.dtype, np.integer):
-        limits = np.iinfo(pixels.dtype)
-        np.rint(result, out=result)
-        return np.clip(result, limits.min, limits.max, out=result).astype(pixels.dtype)
-    return result
+    return rows, columns
 
 
-def resample(pixels: NDArray[Any], rows: int, columns: int) -> NDArray[np.float32]:
+def _rounded(values: NDArray[np.float32], dtype: np.dtype[Any]) -> NDArray[Any]:
+    limits = np.iinfo(dtype)
+    np.rint(values, out=values)
+    return np.clip(values, limits.min, limits.max, out=values).astype(dtype)
+
+
+def _resample(pixels: NDArray[Any], rows: int, columns: int) -> NDArray[np.float32]:
     """The image (H, W) on a grid of (rows, columns) over the same area, as float32; may overshoot its range."""
     height, width = pixels.shape
     down, across = _bands(height, rows), _bands(width, columns)

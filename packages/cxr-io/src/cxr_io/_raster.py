@@ -1,0 +1,75 @@
+"""PNG, JPEG and TIFF, told by their first bytes and decoded by OpenCV."""
+
+from __future__ import annotations
+
+import struct
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from cxr_io._codestream import JPEG, PNG, TIFF, announced, tiff_page, tiff_pages
+from cxr_io._errors import CxrError
+from cxr_io._intensity import FULL, count, look_up, stretch
+from cxr_io._limits import check_bytes, check_pixels, refuse_frames
+
+SIGNATURES = (PNG, JPEG, *TIFF)
+_LUMA = np.array([0.114, 0.587, 0.299], np.float32)  # ITU-R BT.601; OpenCV's order is blue, green, red
+_PHOTOMETRIC = 262  # the TIFF tag; 0 is white, as in MONOCHROME1
+
+
+def read_raster(path: Path, intensity: str, frame: int | None) -> NDArray[np.uint16]:
+    """Pixels (H, W) over 0..65535. Colour becomes its light, alpha is left out; a TIFF's pages are its frames."""
+    check_bytes("file", path.stat().st_size)
+    data = path.read_bytes()
+    try:
+        image, turned = _tiff(data, frame) if data.startswith(TIFF) else _single(data, frame)
+    except (cv2.error, struct.error) as error:
+        raise _damaged() from error
+    words = _words(image)
+    counts = count(words)
+    levels = stretch(np.arange(len(counts), dtype=float), counts, intensity == "percentile")
+    return look_up(words, 1 - levels if turned else levels)
+
+
+def _single(data: bytes, frame: int | None) -> tuple[Any, bool]:
+    refuse_frames(1, frame)
+    found = announced(data)
+    if found is None:
+        raise _damaged()
+    check_pixels(found.rows, found.columns, found.bytes_each)
+    return cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED), False
+
+
+def _tiff(data: bytes, frame: int | None) -> tuple[Any, bool]:
+    """The page's pixels, and whether they are still to be turned over."""
+    pages = tiff_pages(data)
+    refuse_frames(len(pages), frame)
+    tags = pages[frame or 0]
+    found = tiff_page(tags)
+    check_pixels(found.rows, found.columns, found.bytes_each)
+    one = (frame or 0, (frame or 0) + 1)
+    _, images = cv2.imdecodemulti(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED, range=one)
+    # OpenCV turns white-is-zero over at 8 bits, and leaves it at 16.
+    return (images[0] if images else None), tags.get(_PHOTOMETRIC) == 0 and found.bits > 8
+
+
+def _words(image: Any) -> NDArray[Any]:
+    """Light (H, W) as unsigned words."""
+    if image is None or image.dtype not in (np.uint8, np.uint16, np.int16):
+        raise _damaged()
+    if image.dtype == np.int16:
+        image = image.view(np.uint16) ^ np.uint16(1 << 15)  # the same order, from 0 on
+    if image.ndim == 2:
+        return np.asarray(image)
+    weights = _LUMA * np.float32(FULL / np.iinfo(image.dtype).max)
+    light = np.empty(image.shape[:2], np.uint16)
+    for block, rows in zip(light, image, strict=True):
+        block[:] = np.rint(rows[:, :3].astype(np.float32) @ weights)
+    return light
+
+
+def _damaged() -> CxrError:
+    return CxrError("unreadable", "expected a PNG, JPEG or TIFF of 8 or 16 bits that decodes; this one does not")
