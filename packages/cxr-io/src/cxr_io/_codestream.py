@@ -13,6 +13,7 @@ JPEG = b"\xff\xd8\xff"
 TIFF = (b"II*\0", b"MM\0*")
 JPEG2000 = b"\xff\x4f\xff\x51"
 _PNG_SAMPLES = {0: 1, 2: 3, 3: 4, 4: 4, 6: 4}  # as OpenCV expands them, palette and grey with alpha included
+_START_OF_SCAN, _END_OF_IMAGE = b"\xff\xda", b"\xff\xd9"
 _TIFF_TYPES = {3: "H", 4: "I"}
 
 
@@ -60,6 +61,11 @@ def _jpeg(data: bytes) -> Announced | None:
             return Announced(rows, columns, samples, bits)
         at += 2 + struct.unpack_from(">H", data, at + 2)[0]
     return None
+
+
+def jpeg_is_whole(data: bytes) -> bool:
+    """Whether a JPEG's last scan is followed by its end of image; libjpeg fills what is missing with grey."""
+    return data.rfind(_END_OF_IMAGE) > data.rfind(_START_OF_SCAN)
 
 
 def tiff_pages(data: bytes) -> list[dict[int, int]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import warnings
 import zlib
 from collections.abc import Iterator
@@ -21,7 +22,7 @@ from pydicom.uid import (
 )
 
 from cxr_io._errors import CxrError
-from cxr_io._limits import MOST_BYTES, check_bytes
+from cxr_io._limits import MOST_BYTES, check_bytes, truncated
 
 # Elements that a data set without preamble starts with: file meta information, or the first of the identification.
 _FIRST = {(group, element) for group in (2, 8) for element in (0, 1, 5, 8, 0x12, 0x13, 0x14, 0x15, 0x16, 0x18)}
@@ -75,8 +76,16 @@ class OpenDataset:
         self._file.close()
 
     def whole(self) -> Dataset:
-        """The header with the rest of the file added."""
-        self.header.update(read_dataset(self._file, *self.header.original_encoding))
+        """The header with the rest of the file added; refuses one without PixelData, or without its end."""
+        if not self._file.read(1):
+            raise CxrError("no_pixels", "expected an image, got a DICOM file without PixelData")
+        self._file.seek(-1, os.SEEK_CUR)
+        rest = read_dataset(self._file, *self.header.original_encoding)
+        if not rest:  # pydicom leaves out an element that ends early
+            raise truncated("PixelData")
+        self.header.update(rest)
+        if "PixelData" not in self.header:
+            raise CxrError("no_pixels", "expected an image, got a DICOM file without PixelData")
         return self.header
 
     def _read_header(self) -> Dataset:
@@ -112,5 +121,5 @@ def _inflated(file: BinaryIO) -> BinaryIO:
         data = inflater.decompress(file.read(), MOST_BYTES + 1)
     check_bytes("deflated data set", len(data) if inflater.eof else MOST_BYTES + 1 if len(data) > MOST_BYTES else 0)
     if not inflater.eof:
-        raise CxrError("truncated", "expected a deflated data set to its end, got a part of it; copy the file again")
+        raise truncated("a deflated data set")
     return BytesIO(data)

@@ -42,8 +42,6 @@ def read_dicom(path: Path, intensity: str, frame: int | None) -> tuple[NDArray[n
             _refuse_modality(file.header)
             _refuse_before_decoding(file.header, frame)
             ds = file.whole()
-        if "PixelData" not in ds:
-            raise CxrError("no_pixels", "expected an image, got a DICOM file without PixelData")
         samples, photometric = decode(ds, frame or 0)
         return _to_monochrome2(ds, samples, photometric, intensity), ds
 
@@ -106,14 +104,14 @@ def _to_monochrome2(ds: Dataset, samples: NDArray[Any], photometric: str, intens
     padding = _voi.padding(ds, stored)
     counts[padding] = 0
     values = _voi.modality(ds, stored)
+    # DX says the same thing twice, by MONOCHROME1 and by INVERSE: it is turned over once (PS3.3 C.11.6.1.2).
+    turned = photometric == "MONOCHROME1" or ds.get("PresentationLUTShape") == "INVERSE"
     if intensity == "window" and _voi.has_voi(ds):
         levels = _voi.voi(ds, values)
         stretch(levels, counts)  # refuses what the window makes constant
+        levels = 1 - levels if turned else levels
     else:
-        levels = stretch(values, counts, intensity == "percentile")
-    # DX says the same thing twice, by MONOCHROME1 and by INVERSE: it is turned over once (PS3.3 C.11.6.1.2).
-    if photometric == "MONOCHROME1" or ds.get("PresentationLUTShape") == "INVERSE":
-        levels = 1 - levels
+        levels = stretch(-values if turned else values, counts, intensity == "percentile")
     levels[padding] = 0
     return look_up(words, levels)
 

@@ -29,3 +29,8 @@ def refuse_frames(frames: int, frame: int | None) -> None:
         )
     if frame is not None and not 0 <= frame < frames:
         raise CxrError("usage", f"expected a frame of 0 to {frames - 1}, got {frame}")
+
+
+def truncated(what: str) -> CxrError:
+    """The rejection of a file that ends early."""
+    return CxrError("truncated", f"expected {what} to its end, got a part of it; copy the file again")

@@ -10,10 +10,10 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from cxr_io._codestream import JPEG, PNG, TIFF, announced, tiff_page, tiff_pages
+from cxr_io._codestream import JPEG, PNG, TIFF, announced, jpeg_is_whole, tiff_page, tiff_pages
 from cxr_io._errors import CxrError
 from cxr_io._intensity import FULL, count, look_up, stretch
-from cxr_io._limits import check_bytes, check_pixels, refuse_frames
+from cxr_io._limits import check_bytes, check_pixels, refuse_frames, truncated
 
 SIGNATURES = (PNG, JPEG, *TIFF)
 _LUMA = np.array([0.114, 0.587, 0.299], np.float32)  # ITU-R BT.601; OpenCV's order is blue, green, red
@@ -40,6 +40,8 @@ def _single(data: bytes, frame: int | None) -> tuple[Any, bool]:
     if found is None:
         raise _damaged()
     check_pixels(found.rows, found.columns, found.bytes_each)
+    if data.startswith(JPEG) and not jpeg_is_whole(data):
+        raise truncated("a JPEG")
     return cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED), False
 
 

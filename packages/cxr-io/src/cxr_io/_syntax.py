@@ -13,35 +13,21 @@ from pydicom.dataset import Dataset
 from pydicom.encaps import get_frame
 from pydicom.pixels import get_decoder
 from pydicom.uid import (
-    HTJ2K,
-    JPEG2000,
     UID,
     DeflatedExplicitVRLittleEndian,
     ExplicitVRBigEndian,
     ExplicitVRLittleEndian,
-    HTJ2KLossless,
-    HTJ2KLosslessRPCL,
     ImplicitVRLittleEndian,
-    JPEG2000Lossless,
-    JPEGLSLossless,
-    JPEGLSNearLossless,
     RLELossless,
     UID_dictionary,
 )
 
-from cxr_io import _jpeg
-from cxr_io._codestream import announced
+from cxr_io import _codecs
+from cxr_io._codestream import JPEG, announced, jpeg_is_whole
 from cxr_io._errors import CxrError
-from cxr_io._limits import check_pixels
+from cxr_io._limits import check_pixels, truncated
 
 _NATIVE = (ImplicitVRLittleEndian, ExplicitVRLittleEndian, ExplicitVRBigEndian, DeflatedExplicitVRLittleEndian)
-# One decoder a syntax, whatever else is installed: the same pixels on every machine, and bounds that are known.
-_PLUGINS = {
-    RLELossless: "pylibjpeg",  # pydicom's own makes 128 bytes of 2, whatever the frame holds
-    **dict.fromkeys(_jpeg.SYNTAXES, _jpeg.NAME),
-    **dict.fromkeys((JPEGLSLossless, JPEGLSNearLossless), "pyjpegls"),
-    **dict.fromkeys((JPEG2000Lossless, JPEG2000, HTJ2KLossless, HTJ2KLosslessRPCL, HTJ2K), "pylibjpeg"),
-}
 
 
 def syntax_name(syntax: str) -> str:
@@ -51,10 +37,7 @@ def syntax_name(syntax: str) -> str:
 
 def is_decodable(syntax: str) -> bool:
     """Whether files in a transfer syntax can be read here, as installed."""
-    if syntax in _PLUGINS:
-        _jpeg.register()
-        return _PLUGINS[UID(syntax)] in get_decoder(syntax).available_plugins
-    return syntax in _NATIVE
+    return syntax in _NATIVE or (syntax in _codecs.SYNTAXES and _codecs.is_available(syntax))
 
 
 def decode(ds: Dataset, frame: int) -> tuple[NDArray[Any], str]:
@@ -62,7 +45,9 @@ def decode(ds: Dataset, frame: int) -> tuple[NDArray[Any], str]:
     syntax = str(ds.file_meta.TransferSyntaxUID)
     if not is_decodable(syntax):
         remedy = (
-            "none is installed; pip install 'cxr-io[codecs]'" if syntax in _PLUGINS else "there is none; convert it"
+            "none is installed; pip install 'cxr-io[codecs]'"
+            if syntax in _codecs.SYNTAXES
+            else "there is none; convert it"
         )
         raise CxrError("missing_codec", f"expected a decoder for {syntax_name(syntax)}, {remedy}")
     if syntax in _NATIVE:
@@ -70,7 +55,8 @@ def decode(ds: Dataset, frame: int) -> tuple[NDArray[Any], str]:
         options: dict[str, Any] = {"view_only": True}
     else:
         _refuse_codestream(ds, syntax, frame)
-        options = {"decoding_plugin": _PLUGINS[UID(syntax)]}
+        _codecs.register()
+        options = {"decoding_plugin": _codecs.NAME}
     # The table of intensities masks unused bits; pydicom would copy the picture for it.
     array, properties = get_decoder(syntax).as_array(
         ds, index=frame, raw=True, correct_unused_bits=False, allow_excess_frames=False, **options
@@ -90,7 +76,8 @@ def _refuse_truncated(ds: Dataset) -> None:
 def _refuse_codestream(ds: Dataset, syntax: str, frame: int) -> None:
     if syntax == RLELossless:  # announces nothing, and its decoder stops at the frame's end
         return
-    found = announced(get_frame(ds.PixelData, frame, number_of_frames=int(ds.get("NumberOfFrames") or 1)))
+    codestream = get_frame(ds.PixelData, frame, number_of_frames=int(ds.get("NumberOfFrames") or 1))
+    found = announced(codestream)
     if found is None:
         raise CxrError("unreadable", f"expected a codestream of {syntax_name(syntax)}, got none in PixelData")
     check_pixels(found.rows, found.columns, found.bytes_each)
@@ -99,3 +86,5 @@ def _refuse_codestream(ds: Dataset, syntax: str, frame: int) -> None:
         raise CxrError(
             "unreadable", f"expected rows, columns and samples {expected} in the codestream, got {tuple(found[:3])}"
         )
+    if codestream.startswith(JPEG) and not jpeg_is_whole(codestream):
+        raise truncated("a JPEG in PixelData")
