@@ -68,6 +68,17 @@ def jpeg_is_whole(data: bytes) -> bool:
     return data.rfind(_END_OF_IMAGE) > data.rfind(_START_OF_SCAN)
 
 
+def png_is_whole(data: bytes) -> bool:
+    """Whether a PNG's chunks lie within the file to the last; a decoder allocates what a chunk's length says."""
+    at = len(PNG)
+    while at + 12 <= len(data):
+        (length,) = struct.unpack_from(">I", data, at)
+        if data[at + 4 : at + 8] == b"IEND":
+            return True
+        at += 12 + length
+    return False
+
+
 def tiff_pages(data: bytes) -> list[dict[int, int]]:
     """The first value of every integer tag of each page; `struct.error` where a directory is cut off."""
     order = "<" if data[:1] == b"I" else ">"
@@ -84,8 +95,9 @@ def tiff_pages(data: bytes) -> list[dict[int, int]]:
 
 
 def tiff_page(tags: dict[int, int]) -> Announced:
-    """What a page's tags announce."""
-    return Announced(tags.get(257, 0), tags.get(256, 0), tags.get(277, 1), tags.get(258, 1))
+    """What a page's tags announce; a tile, which is decoded whole, may be larger than the page."""
+    rows, columns = (max(tags.get(side, 0), tags.get(tile, 0)) for side, tile in ((257, 323), (256, 322)))
+    return Announced(rows, columns, tags.get(277, 1), tags.get(258, 1))
 
 
 def _tiff_tag(data: bytes, order: str, entry: int) -> tuple[int, int]:

@@ -17,6 +17,7 @@ from cxr_io._errors import CxrError
 
 POLICIES = ("minmax", "window", "percentile")
 FULL = 65535
+LUMA = (0.299, 0.587, 0.114)  # ITU-R BT.601: red, green, blue
 _PERCENTILES = (0.005, 0.995)
 
 
@@ -52,6 +53,16 @@ def stretch(values: NDArray[np.float64], counts: NDArray[np.float64], percentile
 def look_up(words: NDArray[Any], levels: NDArray[np.float64]) -> NDArray[np.uint16]:
     """The image (H, W) of each word's level in 0..1, over 0..65535."""
     return np.asarray(cv2.LUT(words, np.rint(levels * FULL).astype(np.uint16)), np.uint16)
+
+
+def light(samples: NDArray[Any], channels: tuple[int, int, int] = (0, 1, 2)) -> NDArray[np.uint16]:
+    """The light (H, W) over 0..65535 of unsigned samples (H, W, C); `channels` says where red, green and blue are."""
+    scale = FULL / np.iinfo(samples.dtype).max
+    result = np.empty(samples.shape[:2], np.uint16)
+    for out, row in zip(result, samples, strict=True):
+        red, green, blue = (row[:, channel] * (weight * scale) for channel, weight in zip(channels, LUMA, strict=True))
+        out[:] = np.rint(red + green + blue)
+    return result
 
 
 def _percentiles(values: NDArray[np.float64], counts: NDArray[np.float64]) -> list[float]:

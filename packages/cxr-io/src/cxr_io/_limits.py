@@ -5,7 +5,7 @@ from __future__ import annotations
 from cxr_io._errors import CxrError
 
 MOST_PIXELS = 120_000_000  # a 35 x 43 cm film scanned at 50 micrometres has 60 million
-MOST_BYTES = 512 << 20  # of a file, and of what it decompresses to
+MOST_BYTES = 256 << 20  # of a file, and of what it decompresses to
 
 
 def check_pixels(rows: int, columns: int, bytes_each: int = 1) -> None:

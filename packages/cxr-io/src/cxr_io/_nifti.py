@@ -47,6 +47,7 @@ def read_volume(path: str | Path) -> Volume:
     path = Path(path)
     try:
         import nibabel
+        from nibabel.imageglobals import LoggingOutputSuppressor
     except ImportError as error:
         raise CxrError(
             "missing_codec", "expected nibabel to read NIfTI, it is not installed; pip install 'cxr-io[nifti]'"
@@ -54,13 +55,8 @@ def read_volume(path: str | Path) -> Volume:
     try:
         check_bytes("file", path.stat().st_size)
         _refuse_far_data(path)
-        image: Any = nibabel.load(path)
-        each = max(image.get_data_dtype().itemsize, 8 if image.dataobj.slope != 1 or image.dataobj.inter != 0 else 1)
-        if (size := math.prod(image.shape) * each) > MOST_VOLUME_BYTES:
-            raise CxrError("too_large", f"expected a volume of at most {MOST_VOLUME_BYTES >> 30} GiB, got {size >> 30}")
-        array = np.asanyarray(image.dataobj)
-        spacing = tuple(float(step) for step in image.header.get_zooms()[:3])
-        return Volume(array, spacing, np.asarray(image.affine, np.float64))
+        with LoggingOutputSuppressor():  # what it mends in a header it would print
+            return _volume(nibabel.load(path))
     except CxrError:
         raise
     except FileNotFoundError as error:
@@ -69,6 +65,15 @@ def read_volume(path: str | Path) -> Volume:
         raise CxrError(
             "unreadable", f"expected a NIfTI file that can be read; it raised {type(error).__name__}"
         ) from error
+
+
+def _volume(image: Any) -> Volume:
+    scaled = image.dataobj.slope != 1 or image.dataobj.inter != 0  # to float64
+    size = math.prod(image.shape) * (8 if scaled else image.get_data_dtype().itemsize)
+    if size > MOST_VOLUME_BYTES:
+        raise CxrError("too_large", f"expected a volume of at most {MOST_VOLUME_BYTES >> 30} GiB, got {size >> 30}")
+    spacing = tuple(float(step) for step in image.header.get_zooms()[:3])
+    return Volume(np.asanyarray(image.dataobj), spacing, np.asarray(image.affine, np.float64))
 
 
 def read_slice(path: Path, intensity: str) -> tuple[NDArray[np.uint16], tuple[float, float]]:

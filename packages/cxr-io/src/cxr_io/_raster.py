@@ -10,13 +10,12 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from cxr_io._codestream import JPEG, PNG, TIFF, announced, jpeg_is_whole, tiff_page, tiff_pages
+from cxr_io._codestream import JPEG, PNG, TIFF, announced, jpeg_is_whole, png_is_whole, tiff_page, tiff_pages
 from cxr_io._errors import CxrError
-from cxr_io._intensity import FULL, count, look_up, stretch
+from cxr_io._intensity import count, light, look_up, stretch
 from cxr_io._limits import check_bytes, check_pixels, refuse_frames, truncated
 
 SIGNATURES = (PNG, JPEG, *TIFF)
-_LUMA = np.array([0.114, 0.587, 0.299], np.float32)  # ITU-R BT.601; OpenCV's order is blue, green, red
 _PHOTOMETRIC = 262  # the TIFF tag; 0 is white, as in MONOCHROME1
 
 
@@ -37,7 +36,7 @@ def read_raster(path: Path, intensity: str, frame: int | None) -> NDArray[np.uin
 def _single(data: bytes, frame: int | None) -> tuple[Any, bool]:
     refuse_frames(1, frame)
     found = announced(data)
-    if found is None:
+    if found is None or (data.startswith(PNG) and not png_is_whole(data)):
         raise _damaged()
     check_pixels(found.rows, found.columns, found.bytes_each)
     if data.startswith(JPEG) and not jpeg_is_whole(data):
@@ -64,13 +63,7 @@ def _words(image: Any) -> NDArray[Any]:
         raise _damaged()
     if image.dtype == np.int16:
         image = image.view(np.uint16) ^ np.uint16(1 << 15)  # the same order, from 0 on
-    if image.ndim == 2:
-        return np.asarray(image)
-    weights = _LUMA * np.float32(FULL / np.iinfo(image.dtype).max)
-    light = np.empty(image.shape[:2], np.uint16)
-    for block, rows in zip(light, image, strict=True):
-        block[:] = np.rint(rows[:, :3].astype(np.float32) @ weights)
-    return light
+    return np.asarray(image) if image.ndim == 2 else light(image, (2, 1, 0))  # OpenCV's order is blue, green, red
 
 
 def _damaged() -> CxrError:

@@ -21,8 +21,10 @@ from cxr_io._read import Radiograph
 
 _POLE = 3**0.5 - 2
 _GAIN = -6 * _POLE / (1 - _POLE**2)
-_REACH = 13  # POLE^13 is 4e-8, below float32's resolution
-_TOGETHER = 24  # outputs a product: more multiply by more zeros, fewer read the shared inputs more often
+_REACH = 13  # POLE^13 is 4e-8, less than a step of the weights
+_STEPS = 1 << 24  # of which weights are multiples
+_ROUNDING = 1.5 * 2**43  # added and taken away, it leaves multiples of 2^-9
+_TOGETHER = 16  # outputs a product: more multiply by more zeros, fewer read the shared inputs more often
 
 
 def resize_bspline(pixels: NDArray[Any], short_side: int) -> NDArray[Any]:
@@ -33,7 +35,7 @@ def resize_bspline(pixels: NDArray[Any], short_side: int) -> NDArray[Any]:
     what the spline gives. Raises `CxrError` too_large where a narrow strip would become a huge one.
     """
     result = _resample(pixels, *_grid(pixels, short_side, 1.0))
-    return _rounded(result, pixels.dtype) if np.issubdtype(pixels.dtype, np.integer) else result
+    return _rounded(result, pixels.dtype) if np.issubdtype(pixels.dtype, np.integer) else result.astype(np.float32)
 
 
 def resize_radiograph(radiograph: Radiograph, short_side: int, *, intensity: str = "minmax") -> NDArray[np.uint16]:
@@ -47,10 +49,10 @@ def resize_radiograph(radiograph: Radiograph, short_side: int, *, intensity: str
     pixels = radiograph.pixels
     result = _resample(pixels, *_grid(pixels, short_side, radiograph.aspect))
     if intensity == "minmax":
-        low, high = float(result.min()), float(result.max())
+        low, high = result.min(), result.max()
         if not high > low:
             raise CxrError("constant", f"expected an image, got one value everywhere at a short side of {short_side}")
-        result = (result - np.float32(low)) * np.float32(FULL / (high - low))
+        result = (result - low) * (FULL / (high - low))
     return _rounded(result, np.dtype(np.uint16))
 
 
@@ -66,21 +68,30 @@ def _grid(pixels: NDArray[Any], short_side: int, aspect: float) -> tuple[int, in
     return rows, columns
 
 
-def _rounded(values: NDArray[np.float32], dtype: np.dtype[Any]) -> NDArray[Any]:
+def _rounded(values: NDArray[np.float64], dtype: np.dtype[Any]) -> NDArray[Any]:
     limits = np.iinfo(dtype)
     np.rint(values, out=values)
     return np.clip(values, limits.min, limits.max, out=values).astype(dtype)
 
 
-def _resample(pixels: NDArray[Any], rows: int, columns: int) -> NDArray[np.float32]:
-    """The image (H, W) on a grid of (rows, columns) over the same area, as float32; may overshoot its range."""
+def _resample(pixels: NDArray[Any], rows: int, columns: int) -> NDArray[np.float64]:
+    """The image (H, W) on a grid of (rows, columns) over the same area; may overshoot its range.
+
+    Of integers of at most 16 bits the result is exact in the weights, which are multiples of 2^-24, and in multiples
+    of 2^-9 between the axes: no product or sum needs more than float64's 53 bits. So it doesn't depend on the order in
+    which BLAS adds up, which changes with the processor and the number of threads.
+    """
     height, width = pixels.shape
-    down, across = _bands(height, rows), _bands(width, columns)
-    result = np.empty((rows, columns), np.float32)
-    for band in down:
-        block = band.weights @ pixels[band.inputs].astype(np.float32)
-        for other in across:
-            result[band.outputs, other.outputs] = block[:, other.inputs] @ other.weights.T
+    between = np.empty((rows, width))
+    for band in _bands(height, rows):
+        block = between[band.outputs]
+        np.matmul(band.weights, pixels[band.inputs].astype(np.float64), out=block)
+        if np.issubdtype(pixels.dtype, np.integer):
+            block += _ROUNDING
+            block -= _ROUNDING
+    result = np.empty((rows, columns))
+    for band in _bands(width, columns):
+        result[:, band.outputs] = between[:, band.inputs] @ band.weights.T
     return result
 
 
@@ -89,7 +100,7 @@ class _Band(NamedTuple):
 
     outputs: slice
     inputs: slice
-    weights: NDArray[np.float32]
+    weights: NDArray[np.float64]
 
 
 @lru_cache(maxsize=64)
@@ -102,7 +113,8 @@ def _bands(n: int, m: int) -> tuple[_Band, ...]:
     near = np.arange(-1 - _REACH, 3 + _REACH)
     prefilter = _GAIN * _POLE ** np.abs(np.arange(-1, 3)[:, None] - near)
     weights = spline @ prefilter
-    weights /= weights.sum(axis=1, keepdims=True)  # what was cut off, so that a constant stays constant
+    weights = np.rint(weights * _STEPS) / _STEPS
+    weights[:, _REACH + 1] += 1 - weights.sum(axis=1)  # what was cut off, so that a constant stays constant
     period = 2 * (n - 1)
     folded = np.abs((first[:, None] + near + n - 1) % period - (n - 1))  # mirrored about the first and last sample
     bands = []
@@ -111,5 +123,5 @@ def _bands(n: int, m: int) -> tuple[_Band, ...]:
         low, high = int(index.min()), int(index.max()) + 1
         dense = np.zeros((len(index), high - low), np.float64)
         np.add.at(dense, (np.arange(len(index))[:, None], index - low), weights[start : start + _TOGETHER])
-        bands.append(_Band(slice(start, start + len(index)), slice(low, high), dense.astype(np.float32)))
+        bands.append(_Band(slice(start, start + len(index)), slice(low, high), dense))
     return tuple(bands)

@@ -14,9 +14,9 @@ from pydicom.dataset import Dataset
 from pydicom.pixels.processing import apply_color_lut
 
 from cxr_io._errors import CxrError
+from cxr_io._intensity import LUMA, light
 
 Table = NDArray[np.float64]
-_LUMA = (0.299, 0.587, 0.114)  # ITU-R BT.601
 
 
 def stored_values(ds: Dataset, words: NDArray[Any]) -> NDArray[np.int64]:
@@ -110,7 +110,7 @@ def voi(ds: Dataset, values: Table) -> Table:
 def palette(ds: Dataset, stored: NDArray[np.int64]) -> Table:
     """The light of every palette entry."""
     colours = apply_color_lut(stored.reshape(1, -1), ds)[0]
-    return np.asarray(colours[:, :3] @ np.array(_LUMA))
+    return np.asarray(colours[:, :3] @ np.array(LUMA))
 
 
 def grey(samples: NDArray[Any], photometric: str) -> NDArray[Any]:
@@ -119,12 +119,7 @@ def grey(samples: NDArray[Any], photometric: str) -> NDArray[Any]:
         return np.ascontiguousarray(samples[..., 0])
     if photometric != "RGB":
         raise CxrError("unreadable", "expected MONOCHROME, RGB, YBR or PALETTE COLOR pixels, got others")
-    full = np.iinfo(samples.dtype).max
-    weights = np.array(_LUMA, np.float32) * np.float32(65535 / full)
-    light = np.empty(samples.shape[:2], np.uint16)
-    for block, rows in zip(light, samples, strict=True):
-        block[:] = np.rint(rows.astype(np.float32) @ weights)
-    return light
+    return light(samples)
 
 
 def _sequence(ds: Dataset, item: Dataset, values: Table) -> tuple[Table, int]:
