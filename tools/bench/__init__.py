@@ -3,8 +3,9 @@
 from collections.abc import Callable
 
 from tools.bench._phantom import phantom
+from tools.bench._read import read
 from tools.bench._resize import resize
 
-BENCHES: dict[str, Callable[[], str]] = {"resize": resize, "phantom": phantom}
+BENCHES: dict[str, Callable[[], str]] = {"resize": resize, "read": read, "phantom": phantom}
 
 __all__ = ["BENCHES"]

@@ -60,13 +60,10 @@ def dicom(pixels: np.ndarray, **attributes: object) -> FileDataset:
     return ds
 
 
-def save(ds: FileDataset, path: Path, syntax: str = ExplicitVRLittleEndian) -> Path:
+def save(ds: FileDataset, pixels: np.ndarray, path: Path, syntax: str) -> Path:
     """Write a data set of `dicom`'s in any of `SYNTAXES`; 8 bits are needed for baseline, at most 12 for extended."""
     import imagecodecs
 
-    pixels = np.frombuffer(ds.PixelData, f"<{'ui'[ds.PixelRepresentation]}{ds.BitsAllocated // 8}")
-    shape = (ds.Rows, ds.Columns, 3) if ds.SamplesPerPixel == 3 else (ds.Rows, ds.Columns)
-    pixels = pixels[: int(np.prod(shape))].reshape(shape)
     ds.file_meta.TransferSyntaxUID = syntax
     if syntax == ExplicitVRBigEndian:
         ds.PixelData = pixels.astype(pixels.dtype.newbyteorder(">")).tobytes()
@@ -100,7 +97,7 @@ def write_dicom() -> Callable[..., Path]:
     """`write_dicom(path, pixels, syntax=..., **attributes)` writes a computed radiograph and returns its path."""
 
     def write(path: Path, pixels: np.ndarray, syntax: str = ExplicitVRLittleEndian, **attributes: object) -> Path:
-        return save(dicom(pixels, **attributes), path, syntax)
+        return save(dicom(pixels, **attributes), pixels, path, syntax)
 
     return write
 
@@ -108,3 +105,8 @@ def write_dicom() -> Callable[..., Path]:
 @pytest.fixture(params=SYNTAXES, ids=lambda syntax: syntax.keyword)
 def syntax(request: pytest.FixtureRequest) -> str:
     return str(request.param)
+
+
+@pytest.fixture
+def syntaxes() -> tuple[str, ...]:
+    return SYNTAXES
