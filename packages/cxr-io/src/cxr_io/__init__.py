@@ -11,6 +11,7 @@ from cxr_io._resize import resize_bspline, resize_radiograph
 from cxr_io._shards import Sample
 from cxr_io._sources import DATASETS
 from cxr_io._stream import ShardStream
+from cxr_io._syntax import is_decodable
 from cxr_io._verify import Damage, info, verify
 
 __all__ = [
@@ -25,6 +26,7 @@ __all__ = [
     "Volume",
     "info",
     "ingest",
+    "is_decodable",
     "read",
     "read_volume",
     "resize_bspline",
