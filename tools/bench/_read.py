@@ -19,7 +19,7 @@ def read() -> str:
     import numpy as np
     import pydicom
     from cxr_io import read, resize_radiograph
-    from imagecodecs import jpeg2k_encode
+    from imagecodecs import jpeg2k_decode, jpeg2k_encode
 
     cv2.setNumThreads(1)
 
@@ -50,7 +50,7 @@ def read() -> str:
         for name, path in (("raw", raw), ("J2K", packed)):
             mine, theirs = interleave(lambda path=path: ours(path), lambda path=path: script(path), 5)  # type: ignore[misc]
             lines.append(f"{name} {theirs / mine:.1f} x ({mine * 1e3:.0f} ms against {theirs * 1e3:.0f} ms)")
-        codec, _ = interleave(lambda: pydicom.dcmread(packed).pixel_array, lambda: None, 3)
+        codec, _ = interleave(lambda: jpeg2k_decode(codestream, numthreads=1), lambda: None, 3)
         return f"{', '.join(lines)} pydicom + SimpleITK; decoding J2K alone is {codec * 1e3:.0f} ms of it"
 
 

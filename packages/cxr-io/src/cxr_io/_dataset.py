@@ -119,7 +119,7 @@ def _inflated(file: BinaryIO) -> BinaryIO:
     with file:
         inflater = zlib.decompressobj(-zlib.MAX_WBITS)
         data = inflater.decompress(file.read(), MOST_BYTES + 1)
-    check_bytes("deflated data set", len(data) if inflater.eof else MOST_BYTES + 1 if len(data) > MOST_BYTES else 0)
+    check_bytes("deflated data set", len(data))
     if not inflater.eof:
         raise truncated("a deflated data set")
     return BytesIO(data)

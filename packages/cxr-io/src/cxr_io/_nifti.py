@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from cxr_io._errors import CxrError
 from cxr_io._intensity import count, look_up, stretch
-from cxr_io._limits import MOST_BYTES, check_bytes, check_pixels
+from cxr_io._limits import MOST_BYTES, check_bytes
 
 MOST_VOLUME_BYTES = 2 << 30
 _HEADER = 348
@@ -44,7 +44,23 @@ def read_volume(path: str | Path) -> Volume:
 
     Raises `CxrError` with the code missing_file, missing_codec, not_an_image, unreadable or too_large.
     """
-    path = Path(path)
+    return _load(Path(path), MOST_VOLUME_BYTES, flat=False)
+
+
+def read_slice(path: Path, intensity: str) -> tuple[NDArray[np.uint16], tuple[float, float]]:
+    """Pixels (H, W) over 0..65535 and spacing of a NIfTI file of one slice; its first axis is the columns."""
+    volume = _load(path, MOST_BYTES, flat=True)
+    values = volume.array.reshape(volume.array.shape[:2]).T
+    if values.dtype.kind not in "iuf" or not np.isfinite(values).all():
+        raise CxrError("unreadable", "expected finite numbers in a NIfTI image")
+    words = _words(values)
+    counts = count(words)
+    levels = stretch(np.arange(len(counts), dtype=float), counts, intensity == "percentile")
+    return look_up(words, levels), (volume.spacing_mm[1], volume.spacing_mm[0])
+
+
+def _load(path: Path, most: int, *, flat: bool) -> Volume:
+    """A file's voxels, of at most `most` bytes; refused unread where they should be one slice and are not."""
     try:
         import nibabel
         from nibabel.imageglobals import LoggingOutputSuppressor
@@ -56,7 +72,10 @@ def read_volume(path: str | Path) -> Volume:
         check_bytes("file", path.stat().st_size)
         _refuse_far_data(path)
         with LoggingOutputSuppressor():  # what it mends in a header it would print
-            return _volume(nibabel.load(path))
+            image: Any = nibabel.load(path)
+            _refuse_shape(image, most, flat)
+            spacing = tuple(float(step) for step in image.header.get_zooms()[:3])
+            return Volume(np.asanyarray(image.dataobj), spacing, np.asarray(image.affine, np.float64))
     except CxrError:
         raise
     except FileNotFoundError as error:
@@ -67,29 +86,14 @@ def read_volume(path: str | Path) -> Volume:
         ) from error
 
 
-def _volume(image: Any) -> Volume:
-    scaled = image.dataobj.slope != 1 or image.dataobj.inter != 0  # to float64
-    size = math.prod(image.shape) * (8 if scaled else image.get_data_dtype().itemsize)
-    if size > MOST_VOLUME_BYTES:
-        raise CxrError("too_large", f"expected a volume of at most {MOST_VOLUME_BYTES >> 30} GiB, got {size >> 30}")
-    spacing = tuple(float(step) for step in image.header.get_zooms()[:3])
-    return Volume(np.asanyarray(image.dataobj), spacing, np.asarray(image.affine, np.float64))
-
-
-def read_slice(path: Path, intensity: str) -> tuple[NDArray[np.uint16], tuple[float, float]]:
-    """Pixels (H, W) over 0..65535 and spacing of a NIfTI file of one slice; its first axis is the columns."""
-    volume = read_volume(path)
-    shape = volume.array.shape
-    if len(shape) < 2 or math.prod(shape) != shape[0] * shape[1]:
+def _refuse_shape(image: Any, most: int, flat: bool) -> None:
+    shape = image.shape
+    if flat and (len(shape) < 2 or math.prod(shape) != shape[0] * shape[1]):
         raise CxrError("volume", f"expected a 2-D image, got a volume of shape {shape}; read_volume reads it")
-    check_pixels(shape[1], shape[0])
-    values = volume.array.reshape(shape[:2]).T
-    if not np.isrealobj(values) or values.dtype.kind not in "iuf" or not np.isfinite(values).all():
-        raise CxrError("unreadable", "expected finite numbers in a NIfTI image")
-    words = _words(values)
-    counts = count(words)
-    levels = stretch(np.arange(len(counts), dtype=float), counts, intensity == "percentile")
-    return look_up(words, levels), (volume.spacing_mm[1], volume.spacing_mm[0])
+    scaled = image.dataobj.slope != 1 or image.dataobj.inter != 0  # to float64
+    size = math.prod(shape) * (8 if scaled else image.get_data_dtype().itemsize)
+    if size > most:
+        raise CxrError("too_large", f"expected voxels of at most {most >> 20} MiB, got {size >> 20}")
 
 
 def _words(values: NDArray[Any]) -> NDArray[np.uint16]:
