@@ -4,10 +4,12 @@ from collections.abc import Callable
 
 from tools.bench._phantom import phantom
 from tools.bench._probes import bootstrap, sweep
+from tools.bench._read import read
 from tools.bench._resize import resize
 
 BENCHES: dict[str, Callable[[], str]] = {
     "resize": resize,
+    "read": read,
     "phantom": phantom,
     "sweep": sweep,
     "bootstrap": bootstrap,

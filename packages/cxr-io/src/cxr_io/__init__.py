@@ -5,11 +5,13 @@ from importlib.metadata import version
 from cxr_io._errors import CxrError
 from cxr_io._ingest import IngestSummary, ingest
 from cxr_io._intensity import POLICIES
+from cxr_io._nifti import Volume, read_volume
 from cxr_io._read import Radiograph, read
-from cxr_io._resize import resize_bspline
+from cxr_io._resize import resize_bspline, resize_radiograph
 from cxr_io._shards import Sample
 from cxr_io._sources import DATASETS
 from cxr_io._stream import ShardStream
+from cxr_io._syntax import is_decodable
 from cxr_io._verify import Damage, info, verify
 
 __all__ = [
@@ -21,10 +23,14 @@ __all__ = [
     "Radiograph",
     "Sample",
     "ShardStream",
+    "Volume",
     "info",
     "ingest",
+    "is_decodable",
     "read",
+    "read_volume",
     "resize_bspline",
+    "resize_radiograph",
     "verify",
 ]
 __version__ = version("cxr-io")
