@@ -8,23 +8,43 @@ from cxr_io._intensity import POLICIES
 from cxr_io._read import Radiograph, read
 from cxr_io._resize import resize_bspline
 from cxr_io._shards import Sample
-from cxr_io._sources import DATASETS
 from cxr_io._stream import ShardStream
 from cxr_io._verify import Damage, info, verify
+from cxr_io.datasets import (
+    DATASETS,
+    Box,
+    Layout,
+    Leak,
+    Record,
+    candid_ptx,
+    check_splits,
+    list_items,
+    load_mask,
+    sections,
+)
 
 __all__ = [
     "DATASETS",
     "POLICIES",
+    "Box",
     "CxrError",
     "Damage",
     "IngestSummary",
+    "Layout",
+    "Leak",
     "Radiograph",
+    "Record",
     "Sample",
     "ShardStream",
+    "candid_ptx",
+    "check_splits",
     "info",
     "ingest",
+    "list_items",
+    "load_mask",
     "read",
     "resize_bspline",
+    "sections",
     "verify",
 ]
 __version__ = version("cxr-io")

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from cxr_io import _dicom
 from cxr_io._errors import CxrError
 from cxr_io._intensity import check_policy, to_sixteen_bits
+from cxr_io._raw import JSRT_SPACING_MM, is_jsrt, read_jsrt
 
 LEAST_SIDE = 16
 _LUMA = np.array([0.114, 0.587, 0.299])  # OpenCV's order is blue, green, red
@@ -46,6 +47,8 @@ def read(path: str | Path, *, intensity: str = "minmax") -> Radiograph:
         pixels, ds = _dicom.read_dicom(path, intensity)
         patient, study = identifiers(ds)
         radiograph = Radiograph(pixels, _dicom.spacing(ds), _dicom.metadata(ds), patient, study)
+    elif kind == "jsrt":
+        radiograph = Radiograph(read_jsrt(path, intensity), (JSRT_SPACING_MM, JSRT_SPACING_MM))
     else:
         radiograph = Radiograph(_read_raster(path, intensity))
     if min(radiograph.pixels.shape) < LEAST_SIDE:
@@ -60,7 +63,7 @@ def identifiers(ds: Any) -> tuple[str | None, str | None]:
 
 
 def kind_of(path: Path) -> str:
-    """`dicom` or `raster`, told by the first bytes rather than the name."""
+    """`dicom`, `raster` or `jsrt`, told by the first bytes rather than the name."""
     try:
         with path.open("rb") as file:
             head = file.read(132)
@@ -72,6 +75,8 @@ def kind_of(path: Path) -> str:
         return "raster"
     if _dicom.looks_like_dicom(head) or path.suffix.lower() in (".dcm", ".dicom"):
         return "dicom"
+    if is_jsrt(path):
+        return "jsrt"
     raise CxrError(
         "not_an_image", f"expected DICOM, PNG or JPEG, got a file of another kind ({path.suffix or 'no suffix'})"
     )
