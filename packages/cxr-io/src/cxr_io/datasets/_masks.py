@@ -27,7 +27,7 @@ class RunLength:
 
 @dataclass(frozen=True)
 class Polygons:
-    """A mask as outlines: each a tuple of (x, y) in pixels."""
+    """A mask as outlines: each a tuple of (x, y) in pixels. Pixels that an outline crosses are inside."""
 
     outlines: tuple[tuple[tuple[float, float], ...], ...]
 
@@ -44,9 +44,7 @@ def load_mask(source: MaskSource, shape: tuple[int, int]) -> NDArray[Any]:
         return _from_file(source, shape)
     mask = np.zeros(shape, np.uint8)
     if isinstance(source, Polygons):
-        # Points in OpenCV are pixel centres in fixed point: four fractional bits keep a sixteenth of a pixel.
-        outlines = [np.round(np.asarray(outline) * 16).astype(np.int32) for outline in source.outlines]
-        cv2.fillPoly(mask, outlines, (1,), shift=4)
+        cv2.fillPoly(mask, [np.round(outline).astype(np.int32) for outline in source.outlines], (1,))
         return mask
     columns = mask.T.ravel()
     for code in source.codes:
@@ -65,7 +63,8 @@ def _from_file(path: Path, shape: tuple[int, int]) -> NDArray[Any]:
         raise CxrError("bad_mask", f"expected a PNG mask at {path.name}, got a file that doesn't decode")
     if mask.shape != shape:
         raise CxrError(
-            "bad_mask", f"expected a mask of the image's {shape[1]} x {shape[0]} pixels, got shape {mask.shape}"
+            "bad_mask",
+            f"expected a mask of the image's {shape[1]} x {shape[0]} pixels, got shape {mask.shape} in {path.name}",
         )
     return np.asarray(mask)
 

@@ -21,7 +21,9 @@ _NO_LABELS = "no indexing"
 
 
 def _records(source: Path, table: Path | None) -> Iterator[Record]:
-    folder = table or next(place for place in _places(source) if first_match(place, "*.xml"))
+    folder = table or next((place for place in _places(source) if first_match(place, "*.xml")), None)
+    if folder is None:
+        raise CxrError("usage", f"expected ecgen-radiology/*.xml in {source} for this layout; found none")
     files = sorted(folder.glob("*.xml"), key=lambda path: (len(path.name), path.name))  # 2.xml before 10.xml
     headings = sorted({name for path in files for name in _headings(_parse(path))} - {_NO_LABELS})
     images = Images(source, ".png", ".dcm", ".jpg")

@@ -41,7 +41,7 @@ def _records(source: Path, table: Path | None) -> Iterator[Record]:
                 manufacturer=row["Manufacturer_DICOM"],
             ),
             labels={label: int(label in found) if row["Labels"].startswith("[") else None for label in names},
-            report=row["Report"] or None,
+            report=None if row["Report"] in ("", "nan") else row["Report"],
             dataset="padchest",
         )
 
