@@ -5,6 +5,7 @@ from importlib.metadata import version
 from cxr_io._errors import CxrError
 from cxr_io._ingest import IngestSummary, ingest
 from cxr_io._intensity import POLICIES
+from cxr_io._mixture import Mixture
 from cxr_io._read import Radiograph, read
 from cxr_io._resize import resize_bspline
 from cxr_io._shards import Sample
@@ -32,6 +33,7 @@ __all__ = [
     "IngestSummary",
     "Layout",
     "Leak",
+    "Mixture",
     "Radiograph",
     "Record",
     "Sample",
