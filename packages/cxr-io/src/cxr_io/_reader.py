@@ -43,7 +43,8 @@ class ShardReader:
         try:
             opened = _Shard(self._folder.open(name))
         except (OSError, ValueError) as error:
-            return CxrError("damaged", f"expected a shard at {self._folder}/{name}: {error}")
+            why = getattr(error, "strerror", None) or error
+            return CxrError("damaged", f"expected a shard at {self._folder}/{name}: {why}")
         if len(opened) != expected:
             return CxrError("damaged", f"expected {expected} samples in {name}, got {len(opened)}; verify the shards")
         return opened

@@ -45,7 +45,7 @@ class ShardStream(Dealer):
         world_size: int = 1,
         remainder: Remainder = "wrap",
         strict: bool = False,
-        threads: int = 1,
+        threads: int = 2,
     ) -> None:
         index = read_index(shards)
         entries = [entry for entry in index["shards"] if entry["split"] == split]
