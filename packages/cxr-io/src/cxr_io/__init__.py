@@ -2,6 +2,7 @@
 
 from importlib.metadata import version
 
+from cxr_io._duplicates import Duplicate, near_duplicates
 from cxr_io._errors import CxrError
 from cxr_io._ingest import IngestSummary, ingest
 from cxr_io._intensity import POLICIES
@@ -30,6 +31,7 @@ __all__ = [
     "Box",
     "CxrError",
     "Damage",
+    "Duplicate",
     "IngestSummary",
     "Layout",
     "Leak",
@@ -44,6 +46,7 @@ __all__ = [
     "ingest",
     "list_items",
     "load_mask",
+    "near_duplicates",
     "read",
     "resize_bspline",
     "sections",
