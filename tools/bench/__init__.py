@@ -4,8 +4,8 @@ from collections.abc import Callable
 
 from tools.bench._phantom import phantom
 from tools.bench._resize import resize
-from tools.bench._stream import stream
+from tools.bench._stream import stream, stream_start
 
-BENCHES: dict[str, Callable[[], str]] = {"resize": resize, "phantom": phantom, "stream": stream}
+BENCHES: dict[str, Callable[[], str]] = {"resize": resize, "phantom": phantom, "stream": stream, "start": stream_start}
 
 __all__ = ["BENCHES"]

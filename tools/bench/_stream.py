@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import tempfile
+import time
 from collections import deque
 from collections.abc import Iterator
 from pathlib import Path
@@ -47,3 +48,20 @@ def stream() -> str:
         f"{slow / one:.1f} x webdataset + Pillow in one thread ({one / count * 1e3:.1f} ms a sample against "
         f"{slow / count * 1e3:.1f} ms), {slow_again / two:.1f} x with two ({two / count * 1e3:.1f} ms)"
     )
+
+
+def stream_start() -> str:
+    """From an index of 100,000 shards to the first sample of a shuffled epoch; there is no peer."""
+    import numpy as np
+    from cxr_io import ShardStream
+    from cxr_io._shards import FORMAT, INDEX, Sample, encode, write_shard
+
+    with tempfile.TemporaryDirectory() as place:
+        sample = encode(Sample("a", np.eye(16, dtype=np.uint16), {}), 16)
+        entry = {**write_shard(Path(place, "one.tar"), [sample]), "split": "train"}
+        index = {"format": FORMAT, "shards": [{**entry, "sha256": f"{i:064x}"} for i in range(100_000)]}
+        Path(place, INDEX).write_text(json.dumps(index))
+        start = time.perf_counter()
+        next(iter(ShardStream(place, split="train", shuffle=True)))
+        spent = time.perf_counter() - start
+    return f"{spent:.2f} s to the first sample of 100,000 shards (no peer)"

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from cxr_io import CxrError, Record, check_splits, load_mask, sections
 from cxr_io.datasets import Exclusions, Polygons, RunLength, split_for
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
@@ -55,6 +55,50 @@ def test_an_image_that_comes_twice_is_refused(tmp_path: Path) -> None:
         listed(tmp_path)
 
 
+def test_a_single_file_is_a_source_and_a_folder_that_went_away_is_not(tmp_path: Path) -> None:
+    (tmp_path / "a.dcm").touch()
+    assert [record.name for record in listed(tmp_path / "a.dcm")] == ["a.dcm"]
+    records = iter(cxr_io.list_items(tmp_path, "folder", None)[1])
+    (tmp_path / "a.dcm").unlink()
+    tmp_path.rmdir()
+    with pytest.raises(CxrError, match="a readable folder") as caught:
+        next(records)
+    assert caught.value.code == "missing_source"
+
+
+def test_a_table_may_lie_elsewhere_but_must_be_there(tmp_path: Path) -> None:
+    (tmp_path / "source").mkdir()
+    (tmp_path / "source" / "a.png").touch()
+    (tmp_path / "mine.csv").write_text("path\na.png\n")
+    (record,) = listed(tmp_path / "source", labels=tmp_path / "mine.csv")
+    assert record.path == tmp_path / "source" / "a.png"
+    with pytest.raises(CxrError, match="found nothing at"):
+        listed(tmp_path / "source", labels=tmp_path / "none.csv")
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "dataset", "message"),
+    [
+        ("train.csv", b"Path\ntrain/patient1.jpg\n", "chexpert", "expected .*view1|expected .*x.jpg"),
+        ("train.csv", b"\xff\xfe\n", "vindr-cxr", "UTF-8"),
+        ("VinDr_RibCXR_train_mask.json", b"{}", "vindr-ribcxr", "columns img"),
+        ("ecgen-radiology/1.xml", b"<a>", "open-i", "XML at 1.xml"),
+    ],
+)
+def test_a_table_that_is_not_what_its_name_says_is_one_sentence(
+    tmp_path: Path, name: str, content: bytes, dataset: str, message: str
+) -> None:
+    (tmp_path / name).parent.mkdir(exist_ok=True)
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(CxrError, match=message):
+        listed(tmp_path, dataset)
+
+
+def test_a_table_of_another_kind_recognises_nothing(tmp_path: Path) -> None:
+    (tmp_path / "train.csv").write_bytes(b"\xff\xfe\n")
+    assert cxr_io.list_items(tmp_path, "auto", None)[0] == "folder"
+
+
 @pytest.mark.parametrize(
     ("content", "message"),
     [
@@ -77,6 +121,7 @@ def test_a_layout_without_its_table_says_which(tmp_path: Path) -> None:
                 listed(tmp_path, name)
 
 
+@settings(deadline=None)
 @given(arrays(np.bool_, st.tuples(st.integers(1, 12), st.integers(1, 12))))
 def test_run_lengths_of_both_conventions_render_the_mask_they_encode(mask: np.ndarray) -> None:
     edges = np.flatnonzero(np.diff(np.concatenate([[0], mask.T.ravel().astype(int), [0]]))).reshape(-1, 2)
@@ -169,6 +214,7 @@ def test_data_sets_that_share_images_are_a_leak() -> None:
     assert {leak.kind for leak in leaks} == {"overlap"}
 
 
+@settings(deadline=None)
 @given(st.text(min_size=1))
 def test_a_published_test_set_stays_one(patient: str) -> None:
     key = KEY.encode()

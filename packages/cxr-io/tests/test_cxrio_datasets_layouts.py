@@ -421,6 +421,11 @@ def test_jsrt_with_its_raw_pixels(tmp_path: Path) -> None:
     assert first.boxes == (Box("Nodule", 1594, 652, 80, 80),)
     assert second.metadata == {"view": "PA", "sex": "F", "age": 78.0}
     assert (first.labels, second.labels) == ({"Nodule": 1}, {"Nodule": 0})
+    (tmp_path / "CLNDAT_EN.txt").write_text("JPCLN001.IMG\t5\tlarge\t53\tMale\t1634\t692\nJPCNN001.IMG\n")
+    assert [(record.metadata.get("sex"), record.boxes) for record in records(tmp_path, "jsrt")] == [
+        ("M", ()),
+        ("F", ()),
+    ]
     seen = cxr_io.read(first.path)
     assert seen.spacing_mm == (0.175, 0.175)
     assert (seen.pixels[0, 0], seen.pixels[0, 4095 % 2048], seen.pixels[1, 2047]) == (65535, 32776, 0)

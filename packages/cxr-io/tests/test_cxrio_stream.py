@@ -50,6 +50,7 @@ def keys(stream: object) -> list[str]:
 COUNTS = st.lists(st.integers(1, 9), min_size=1, max_size=12)
 
 
+@settings(deadline=None)
 @given(COUNTS, st.booleans(), st.integers(0, 3), st.integers(0, 3), st.integers(1, 13))
 def test_an_epoch_is_a_permutation_with_few_shards_open(
     counts: list[int], shuffle: bool, seed: int, epoch: int, window: int
@@ -221,6 +222,18 @@ def test_an_index_that_says_other_numbers_is_damage(tmp_path: Path) -> None:
         keys(ShardStream(tmp_path, split="train", strict=True))
 
 
+def test_what_is_no_shard_or_shrinks_while_it_is_read_is_damage(tmp_path: Path) -> None:
+    (tmp_path / "words.tar").write_bytes(b"not a tar file" * 100)
+    with pytest.raises(CxrError, match=r"words\.tar: .*(checksum|invalid)"):
+        ShardReader(Folder(tmp_path), ["words.tar"], [1], keep=1).read(0, 0)
+    shards(tmp_path, 3)
+    reader = ShardReader(Folder(tmp_path), ["train-000000.tar"], [3], keep=1)
+    reader.read(0, 0)
+    os.truncate(tmp_path / "train-000000.tar", 1024)
+    with pytest.raises(CxrError, match="sample s0-2 whole"):
+        reader.read(0, 2)
+
+
 def test_a_shard_is_opened_once_while_it_is_in_the_window(place: Path) -> None:
     opened: list[str] = []
 
@@ -276,6 +289,16 @@ def test_any_url_of_fsspec_is_read(place: Path, tmp_path: Path, monkeypatch: pyt
         ShardStream("memory://bucket/shards", split="train")
 
 
+def test_the_example_of_the_readme_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    text = (Path(__file__).parents[1] / "README.md").read_text().split("## Streaming")[1]
+    monkeypatch.chdir(tmp_path)
+    shards(Path("shards"), 5, 7)
+    exec(compile(text.split("```python\n")[1].split("```")[0], "README.md", "exec"), {})
+    assert "2 left for each of three ranks" in capsys.readouterr().out
+
+
 def test_a_hundred_thousand_shards_cost_numbers_alone() -> None:
     counts = np.full(100_000, 256)
     tracemalloc.start()
@@ -287,6 +310,7 @@ def test_a_hundred_thousand_shards_cost_numbers_alone() -> None:
     assert peak < 8e6
 
 
+@settings(deadline=None)
 @given(arrays(st.sampled_from([np.uint8, np.uint16]), array_shapes(min_dims=2, max_dims=2, min_side=1, max_side=40)))
 def test_png_keeps_every_pixel_and_pillow_reads_the_same(pixels: np.ndarray) -> None:
     data = png(pixels)
@@ -309,6 +333,7 @@ def test_png_of_other_programs_is_read(tmp_path: Path) -> None:
     assert unpng((tmp_path / "rgb.png").read_bytes()).shape == (20, 30, 3)
 
 
+@settings(deadline=None)
 @given(st.data())
 def test_a_damaged_png_is_an_error_or_the_same_pixels(data: st.DataObject) -> None:
     pixels = np.random.default_rng(0).integers(0, 65535, (30, 20), dtype=np.uint16)

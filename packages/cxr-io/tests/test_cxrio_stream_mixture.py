@@ -10,7 +10,7 @@ import pytest
 from cxr_io import CxrError, Mixture, ShardStream
 from cxr_io._mixture import _BLOCK, _counts, _tempered
 from cxr_io._shards import Sample, encode, write_shard
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 
@@ -38,6 +38,7 @@ def keys(stream: Mixture) -> list[str]:
     return [sample.key for sample in stream]
 
 
+@settings(deadline=None)
 @given(st.lists(st.floats(1e-6, 1e6), min_size=1, max_size=9))
 def test_a_block_has_every_source_in_its_proportion(weights: list[float]) -> None:
     counts = _counts(weights, len(weights))
