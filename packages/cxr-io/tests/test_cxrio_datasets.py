@@ -81,6 +81,8 @@ def test_a_table_may_lie_elsewhere_but_must_be_there(tmp_path: Path) -> None:
     [
         ("train.csv", b"Path\ntrain/patient1.jpg\n", "chexpert", "expected .*view1|expected .*x.jpg"),
         ("train.csv", b"\xff\xfe\n", "vindr-cxr", "UTF-8"),
+        ("stage_2_train_labels.csv", b"patientId,x,y,width,height,Target\na,,,,,yes\n", "rsna", "tables of rsna.*yes"),
+        ("master_spreadsheet.csv", b"PngPath,PatientID,AccessionNumber,Edema\na,b,c,2\n", "brax", "tables of brax.*2"),
         ("VinDr_RibCXR_train_mask.json", b"{}", "vindr-ribcxr", "columns img"),
         ("ecgen-radiology/1.xml", b"<a>", "open-i", "XML at 1.xml"),
     ],

@@ -163,8 +163,11 @@ def test_mimic_cxr_as_dicom_takes_the_dates_of_the_other_release(tmp_path: Path)
     assert record.name == "files/p10/p10000032/s50414267/aa-bb.dcm"
     assert record.metadata == {"sex": "F"}
     table(tmp_path / "mimic-cxr-2.0.0-metadata.csv.gz", {**image, "StudyDate": 21830506})
+    (tmp_path / "mimic-cxr-reports").mkdir()
+    (tmp_path / "files").rename(tmp_path / "mimic-cxr-reports" / "files")
     (record,) = records(tmp_path, "mimic-cxr")
     assert record.metadata == {"sex": "F", "age": 55.0}
+    assert record.report == tmp_path / "mimic-cxr-reports" / "files" / "p10" / "p10000032" / "s50414267.txt"
 
 
 def test_padchest(tmp_path: Path) -> None:

@@ -87,9 +87,14 @@ def test_a_mixture_resumes_exactly_on_other_ranks(places: list[Path]) -> None:
 
 @pytest.mark.parametrize(
     ("options", "message"),
-    [({"weights": [1]}, "2 weights"), ({"weights": [1, 0]}, "above 0"), ({"weights": [1, float("inf")]}, "above 0"),
-     ({"temperature": 0}, "temperature above 0")],
-)  # fmt: skip
+    [
+        ({"weights": [1]}, "2 weights"),
+        ({"weights": []}, "2 weights"),
+        ({"weights": [1, 0]}, "above 0"),
+        ({"weights": [1, float("inf")]}, "above 0"),
+        ({"temperature": 0}, "temperature above 0"),
+    ],
+)
 def test_proportions_that_can_not_be_are_refused(places: list[Path], options: dict[str, object], message: str) -> None:
     with pytest.raises(CxrError, match=message):
         mixture(places, **options)

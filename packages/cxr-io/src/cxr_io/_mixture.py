@@ -48,7 +48,7 @@ class Mixture(Dealer):
         self._streams = list(streams)
         self._sizes = [stream.samples for stream in streams]
         super().__init__(samples or sum(self._sizes), epoch, rank, world_size, remainder, strict, threads)
-        self._counts = _counts(weights or _tempered(self._sizes, temperature), len(streams))
+        self._counts = _counts(_tempered(self._sizes, temperature) if weights is None else weights, len(streams))
         self._seed = seed
         self._drawn: tuple[int, NDArray[np.int64], NDArray[np.int64]] | None = None
 

@@ -45,15 +45,16 @@ class Records:
         self._source, self._layout, self._table = source, layout, table
 
     def __iter__(self) -> Iterator[Record]:
-        seen: set[int] = set()  # hashes and not names: a million of them stay small
-        for record in self._layout.records(self._source, self._table):
-            if self._layout is _folder.LAYOUT:  # a folder has no file twice
-                yield record
-                continue
-            if (place := hash(record.name)) in seen:
-                raise CxrError("usage", f"expected each image once, got {record.name} again; remove the second row")
-            seen.add(place)
-            yield record
+        records = self._layout.records(self._source, self._table)
+        try:
+            # A folder has no file twice; a table may have a row twice.
+            yield from records if self._layout is _folder.LAYOUT else _each_once(records)
+        except CxrError:
+            raise
+        except (ValueError, LookupError) as error:
+            raise CxrError(
+                "usage", f"expected the tables of {self._layout.name} in {self._source}, got one with {error!r}"
+            ) from error
 
 
 def list_items(source: Path, dataset: str | Layout, labels: Path | None) -> tuple[str, Records]:
@@ -69,6 +70,15 @@ def list_items(source: Path, dataset: str | Layout, labels: Path | None) -> tupl
     if next(iter(records), None) is None:
         raise CxrError("empty_source", f"expected radiographs in {source}, found no files; check the path")
     return layout.name, records
+
+
+def _each_once(records: Iterator[Record]) -> Iterator[Record]:
+    seen: set[int] = set()  # hashes and not names: a million of them stay small
+    for record in records:
+        if (place := hash(record.name)) in seen:
+            raise CxrError("usage", f"expected each image once, got {record.name} again; remove the second row")
+        seen.add(place)
+        yield record
 
 
 def _recognise(source: Path) -> str:
