@@ -19,12 +19,12 @@ import numpy as np
 
 from cxr_io import _dicom
 from cxr_io._errors import CxrError
-from cxr_io._identity import find_key, pseudonym, split_of
+from cxr_io._identity import find_key, pseudonym
 from cxr_io._intensity import check_policy
 from cxr_io._read import identifiers, kind_of, read
 from cxr_io._resize import resize_bspline
-from cxr_io._shards import FORMAT, INDEX, Encoded, Sample, encode, unpng, write_atomic, write_shard
-from cxr_io._sources import Item, list_items
+from cxr_io._shards import FORMAT, INDEX, Encoded, Sample, encode, write_atomic, write_shard
+from cxr_io.datasets import OLDEST_POSSIBLE, Box, Exclusions, Layout, Record, list_items, load_mask, split_for
 
 Progress = Callable[[int, int], None]
 SPLITS = ("train", "val", "test")
@@ -54,7 +54,7 @@ class _Settings:
 
 @dataclass(frozen=True)
 class _Planned:
-    item: Item
+    item: Record
     patient: str
     study: str
     split: str
@@ -72,7 +72,8 @@ def ingest(
     out: str | Path,
     *,
     labels: str | Path | None = None,
-    dataset: str = "auto",
+    dataset: str | Layout = "auto",
+    exclude: str | Path | None = None,
     short_side: int = 518,
     bits: int = 16,
     intensity: str = "minmax",
@@ -83,11 +84,12 @@ def ingest(
 ) -> IngestSummary:
     """Read every radiograph under `source` and write shards, `index.json` and `rejected.jsonl` to `out`.
 
-    `short_side` in pixels; `bits` 16 or 8; `intensity` one of `POLICIES`; `dataset` one of `DATASETS`; `labels` a CSV
-    whose column `path` names files of the source. `key` (or the environment's CXR_IO_KEY) is the secret behind the
-    pseudonyms; without one, `<out>.key` is made. The same source and key give the same bytes for any number of
-    `workers`. Run again, it goes on where it stopped; an output with other settings is refused. Files that are no
-    radiographs are listed, not fatal; nothing accepted at all is a `CxrError`.
+    `short_side` in pixels; `bits` 16 or 8; `intensity` one of `POLICIES`; `dataset` one of `DATASETS` or a `Layout`;
+    `labels` a CSV whose column `path` names files of the source, or another copy of the layout's own table; `exclude` a
+    text file of images, patients or studies to leave out, one a line, which are rejected as `excluded`. `key` (or the
+    environment's CXR_IO_KEY) is the secret behind the pseudonyms; without one, `<out>.key` is made. The same source and
+    key give the same bytes for any number of `workers`. Run again, it goes on where it stopped; an output with other
+    settings is refused. Files that are no radiographs are listed, not fatal; nothing accepted at all is a `CxrError`.
     """
     source, out = Path(source), Path(out)
     check_policy(intensity)
@@ -99,6 +101,7 @@ def ingest(
             f"expected a short side of 16 pixels or more and a sample a shard, got {short_side}, {samples_per_shard}",
         )
     dataset, items = list_items(source, dataset, Path(labels) if labels else None)
+    exclusions = Exclusions(Path(exclude)) if exclude else None
     settings = _Settings(short_side, bits, intensity, find_key(out, key))
     preprocessing = {"short_side": short_side, "bits": bits, "intensity": intensity, "dataset": dataset}
     journal = _claim(
@@ -107,7 +110,7 @@ def ingest(
     with _Pool(workers) as pool:
         planned: list[_Planned] = []
         rejected: list[_Rejected] = []
-        for result in pool.map(partial(_plan, key=settings.key), items):
+        for result in pool.map(partial(_plan, key=settings.key, exclusions=exclusions), list(items)):
             if isinstance(result, _Planned):
                 planned.append(result)
             else:
@@ -155,15 +158,17 @@ class _Pool:
             self._executor.shutdown(cancel_futures=True)
 
 
-def _plan(item: Item, key: bytes) -> _Planned | _Rejected:
+def _plan(item: Record, key: bytes, exclusions: Exclusions | None) -> _Planned | _Rejected:
     """Whose image it is, and so which split it goes to; from the tables, else from the header."""
     try:
+        if exclusions:
+            exclusions.check(item)
         patient, study = item.patient, item.study
         if kind_of(item.path) == "dicom":
             header = identifiers(_dicom.read_header(item.path))
             patient, study = patient or header[0], study or header[1]
         patient = patient or item.name
-        split = item.split or split_of(key, patient)
+        split = split_for(key, item.split, patient)
         return _Planned(item, pseudonym(key, "patient", patient), pseudonym(key, "study", study or item.name), split)
     except CxrError as error:
         return _Rejected(item.name, error.code, str(error))
@@ -183,30 +188,31 @@ def _convert(plan: _Planned, settings: _Settings) -> Encoded | _Rejected:
             "study": plan.study,
             "view": known.get("view"),
             "sex": known.get("sex"),
-            "age": min(age, _OLDEST) if age is not None else None,
+            "age": min(age, _OLDEST) if age is not None and age <= OLDEST_POSSIBLE else None,
             "spacing_mm": [round(s * r, 6) for s, r in zip(spacing, ratio, strict=True)] if spacing else None,
             "labels": item.labels,
             "metadata": {name: known.get(name) for name in ("height_cm", "weight_kg", "bmi", "manufacturer")},
+            "boxes": [_scaled(box, *ratio) for box in item.boxes],
             "source": None,
         }
-        masks = {name: _mask(path, radiograph.pixels.shape, image.shape) for name, path in item.masks.items()}
-        report = _report(item.report) if item.report else None
+        masks = {
+            name: cv2.resize(
+                load_mask(mask, radiograph.pixels.shape), image.shape[::-1], interpolation=cv2.INTER_NEAREST_EXACT
+            )
+            for name, mask in item.masks.items()
+        }
+        report = _report(item.report) if isinstance(item.report, Path) else item.report
         sample = Sample(pseudonym(settings.key, "image", item.name), image, meta, masks, report)
         return encode(sample, settings.bits)
     except CxrError as error:
         return _Rejected(item.name, error.code, str(error))
 
 
-def _mask(path: Path, expected: tuple[int, ...], size: tuple[int, ...]) -> Any:
-    try:
-        mask = unpng(path.read_bytes())
-    except (OSError, ValueError) as error:
-        raise CxrError("bad_mask", f"expected a PNG mask at {path.name}: {error}") from error
-    if mask.shape != expected:
-        raise CxrError(
-            "bad_mask", f"expected a mask of the image's {expected[1]} x {expected[0]} pixels, got shape {mask.shape}"
-        )
-    return cv2.resize(mask, (size[1], size[0]), interpolation=cv2.INTER_NEAREST_EXACT)
+def _scaled(box: Box, rows: float, columns: float) -> dict[str, Any]:
+    """A box in pixels of the resized image, where `rows` and `columns` of the original make one."""
+    x, width = box.x / columns, box.width / columns
+    y, height = box.y / rows, box.height / rows
+    return {"name": box.name, "x": round(x, 3), "y": round(y, 3), "width": round(width, 3), "height": round(height, 3)}
 
 
 def _report(path: Path) -> str:
@@ -242,7 +248,7 @@ def _claim(out: Path, settings: dict[str, Any]) -> Path:
 def _digest(part: list[_Planned]) -> str:
     """Changes when the members of a shard do, their tables or their files' sizes."""
     told = [
-        (p.item.name, p.patient, p.item.path.stat().st_size, p.item.metadata, p.item.labels, sorted(p.item.masks))
+        (p.item.name, p.patient, p.item.path.stat().st_size, p.item.metadata, p.item.labels, p.item.masks, p.item.boxes)
         for p in part
     ]
     return sha256(repr(told).encode()).hexdigest()

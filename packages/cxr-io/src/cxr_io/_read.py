@@ -17,6 +17,7 @@ from cxr_io._intensity import check_policy
 from cxr_io._limits import refuse_frames
 from cxr_io._nifti import looks_like_nifti, read_slice
 from cxr_io._raster import SIGNATURES, read_raster
+from cxr_io._raw import JSRT_SPACING_MM, is_jsrt, read_jsrt
 
 LEAST_SIDE = 16
 
@@ -63,6 +64,9 @@ def read(path: str | Path, *, intensity: str = "minmax", frame: int | None = Non
         refuse_frames(1, frame)
         pixels, found = read_slice(path, intensity)
         radiograph = Radiograph(pixels, found, spacing_from="pixdim", aspect=found[0] / found[1])
+    elif kind == "jsrt":
+        refuse_frames(1, frame)
+        radiograph = Radiograph(read_jsrt(path, intensity), (JSRT_SPACING_MM, JSRT_SPACING_MM))
     else:
         radiograph = Radiograph(read_raster(path, intensity, frame))
     if min(radiograph.pixels.shape) < LEAST_SIDE:
@@ -78,7 +82,7 @@ def identifiers(ds: Any) -> tuple[str | None, str | None]:
 
 
 def kind_of(path: Path) -> str:
-    """`dicom`, `nifti` or `raster`, told by the first bytes rather than the name."""
+    """`dicom`, `nifti`, `raster` or `jsrt`, told by the first bytes rather than the name."""
     try:
         with path.open("rb") as file:
             head = file.read(348)
@@ -94,6 +98,8 @@ def kind_of(path: Path) -> str:
         return "nifti"
     if _dicom.looks_like_dicom(head) or path.suffix.lower() in (".dcm", ".dicom"):
         return "dicom"
+    if is_jsrt(path):
+        return "jsrt"
     raise CxrError(
         "not_an_image",
         f"expected DICOM, PNG, JPEG, TIFF or NIfTI, got a file of another kind ({path.suffix or 'no suffix'})",

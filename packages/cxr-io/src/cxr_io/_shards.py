@@ -12,11 +12,12 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any, BinaryIO
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from cxr_io._errors import CxrError
+from cxr_io._folder import Folder
+from cxr_io._png import png, unpng
 
 FORMAT = 1
 INDEX = "index.json"
@@ -70,22 +71,6 @@ def decode(key: str, files: dict[str, bytes]) -> Sample:
         )
     except (KeyError, ValueError) as error:
         raise CxrError("damaged", f"expected sample {key} to hold a readable png and json: {error}") from error
-
-
-def png(image: NDArray[Any]) -> bytes:
-    """Lossless PNG of a grey image, 8 or 16 bit."""
-    ok, data = cv2.imencode(".png", image, [cv2.IMWRITE_PNG_COMPRESSION, 1])
-    if not ok:
-        raise CxrError("unwritable", f"expected an 8- or 16-bit image, got {image.dtype}")
-    return bytes(data)
-
-
-def unpng(data: bytes) -> NDArray[Any]:
-    """Pixels of a PNG."""
-    image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED) if data else None
-    if image is None:
-        raise ValueError("a PNG does not decode")
-    return np.asarray(image)
 
 
 def write_shard(path: Path, samples: Iterable[Encoded]) -> dict[str, Any]:
@@ -151,13 +136,12 @@ def write_atomic(path: Path, data: bytes) -> None:
 
 def read_index(shards: str | Path) -> dict[str, Any]:
     """The index of a folder of shards."""
-    path = Path(shards) / INDEX
     try:
-        index: dict[str, Any] = json.loads(path.read_bytes())
+        index: dict[str, Any] = json.loads(Folder(shards).read(INDEX))
     except FileNotFoundError as error:
         raise CxrError("missing_source", f"expected a folder of shards with {INDEX}, found none in {shards}") from error
     except ValueError as error:
-        raise CxrError("damaged", f"expected JSON in {path}: {error}") from error
+        raise CxrError("damaged", f"expected JSON in {INDEX} of {shards}: {error}") from error
     if index.get("format") != FORMAT:
         raise CxrError(
             "usage", f"expected shards of format {FORMAT}, got {index.get('format')}; another version wrote them"
