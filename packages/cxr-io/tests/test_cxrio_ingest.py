@@ -33,7 +33,7 @@ def archive(root: Path, count: int = 40, side: int = 96) -> Path:
 
 
 def take(source: Path, out: Path, **options: object) -> cxr_io.IngestSummary:
-    return cxr_io.ingest(source, out, **{"short_side": 64, "samples_per_shard": 8, "key": KEY, "workers": 1, **options})  # type: ignore[arg-type]
+    return cxr_io.ingest(source, out, **{"short_side": 64, "samples_per_shard": 8, "key": KEY, "workers": 0, **options})  # type: ignore[arg-type]
 
 
 def content(folder: Path) -> dict[str, bytes]:
@@ -125,9 +125,14 @@ def test_what_cannot_be_read_is_listed_and_the_rest_goes_on(tmp_path: Path) -> N
     (source / "sub" / "SECRET000.png").write_bytes(b"not an image")
     summary = take(source, tmp_path / "out")
     assert (summary.accepted, summary.reasons) == (7, {"missing_file": 1, "not_an_image": 1})
-    lines = [json.loads(line) for line in (tmp_path / "out" / "rejected.jsonl").read_text().splitlines()]
-    assert [line["file"] for line in lines] == ["sub/SECRET000.png", "sub/absent.png"]
-    assert all("expected" in line["reason"] for line in lines)
+    named, shared = (
+        [json.loads(line) for line in path.read_text().splitlines()]
+        for path in (tmp_path / "out.rejected.jsonl", tmp_path / "out" / "rejected.jsonl")
+    )
+    assert [line["file"] for line in named] == ["sub/SECRET000.png", "sub/absent.png"]
+    assert all("expected" in line["reason"] for line in named)
+    assert [(line["file"], line["code"]) for line in shared] == [(line["key"], line["code"]) for line in named]
+    assert (tmp_path / "out.rejected.jsonl").stat().st_mode & 0o777 == 0o600
 
 
 @pytest.mark.parametrize(
