@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import warnings
 from dataclasses import dataclass, field, fields, is_dataclass
 from pathlib import Path
 from typing import Any
@@ -76,7 +77,9 @@ def convert(item: Item, settings: Settings) -> Taken | Rejected:
     """Read, resize and encode; whatever is wrong with one file is a rejection, for an archive has every kind."""
     made = mark(item, settings.key)  # before the file is read: a change from now on is noticed by the next run
     try:
-        return _take(item, made, settings)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # a warning quotes what a header says
+            return _take(item, made, settings)
     except CxrError as error:
         return Rejected(made, item.name, error.code, str(error))
     except Exception as error:  # a library's surprise at file 371,112 must not end two days of work

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import pickle
 import signal
@@ -133,6 +134,7 @@ class _Child:
 def serve() -> None:
     """The child's side: settings, then items until the pipe ends."""
     cv2.setNumThreads(1)
+    logging.getLogger("pydicom").setLevel(logging.CRITICAL)  # its log quotes what a header says
     received: BinaryIO = sys.stdin.buffer
     replies = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # what a codec prints must not get between the replies
