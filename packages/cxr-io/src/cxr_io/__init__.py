@@ -2,6 +2,7 @@
 
 from importlib.metadata import version
 
+from cxr_io._doctor import survey
 from cxr_io._errors import CxrError
 from cxr_io._ingest import IngestSummary, ingest
 from cxr_io._intensity import POLICIES
@@ -25,6 +26,7 @@ __all__ = [
     "ingest",
     "read",
     "resize_bspline",
+    "survey",
     "verify",
 ]
 __version__ = version("cxr-io")

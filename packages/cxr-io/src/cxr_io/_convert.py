@@ -12,11 +12,11 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from cxr_io._codec import unpng
 from cxr_io._errors import CxrError
 from cxr_io._identity import allowed, pseudonym, split_of
 from cxr_io._read import read
 from cxr_io._resize import resize_bspline
+from cxr_io._sample_codec import unpng
 from cxr_io._shards import Encoded, Sample, encode
 from cxr_io._sources import Item
 

@@ -16,13 +16,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from cxr_io._codec import check_codec
 from cxr_io._convert import Rejected, Settings, Taken
 from cxr_io._errors import CxrError
 from cxr_io._identity import find_key, pseudonym
 from cxr_io._intensity import check_policy
 from cxr_io._journal import Journal, Members, Recorded
 from cxr_io._pool import Pool
+from cxr_io._sample_codec import check_codec
 from cxr_io._shards import FORMAT, INDEX, Encoded, ShardWriter, crc_of, file_sha256, write_atomic
 from cxr_io._sources import Item, list_items
 from cxr_io._table import TABLE, write_table

@@ -16,8 +16,8 @@ from typing import Any, BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
-from cxr_io._codec import CODECS, png, unpng
 from cxr_io._errors import CxrError
+from cxr_io._sample_codec import CODECS, png, unpng
 
 FORMAT = 1
 INDEX = "index.json"
