@@ -56,7 +56,9 @@ def test_it_counts_what_headers_say(archive: Path) -> None:
     found = cxr_io.survey(archive)
     assert (found["files"], found["examined"]) == (8, 8)
     assert found["kinds"] == {"dicom": 6, "raster": 1, "not_an_image": 1}
-    assert found["transfer_syntaxes"]["Explicit VR Little Endian (1.2.840.10008.1.2.1)"]["files"] == 6
+    assert {name[:11]: entry["files"] for name, entry in found["transfer_syntaxes"].items()} == {
+        "Explicit VR": 5, "Implicit VR": 1,
+    }  # fmt: skip
     assert found["photometric"] == {"MONOCHROME2": 3, "MONOCHROME1": 2, "absent": 1}
     assert found["bits"] == {"12 of 16": 5, "? of ?": 1}
     assert found["sizes"] == {"250 x 300": 5, "200 x 300": 1, "? x ?": 1}
