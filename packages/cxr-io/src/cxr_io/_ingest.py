@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future
 from contextlib import closing, suppress
@@ -22,6 +22,7 @@ from cxr_io._identity import find_key, pseudonym
 from cxr_io._intensity import check_policy
 from cxr_io._journal import Journal, Members, Recorded
 from cxr_io._pool import Pool
+from cxr_io._rejected import list_rejected
 from cxr_io._sample_codec import check_codec
 from cxr_io._shards import FORMAT, INDEX, Encoded, ShardWriter, crc_of, file_sha256, write_atomic
 from cxr_io._sources import Item, list_items
@@ -29,25 +30,7 @@ from cxr_io._table import TABLE, write_table
 
 Progress = Callable[[int, int], None]
 SPLITS = ("train", "val", "test")
-REJECTED = "rejected.jsonl"
 _WAITING = 4096  # outcomes known from the journal that may queue behind one that is still being made
-# What may be said of a rejection where the name of its file may not.
-_WORDS = {
-    "missing_file": "the file is not there",
-    "not_an_image": "a file of another kind",
-    "unreadable": "the file is damaged",
-    "truncated": "the file ends too early",
-    "no_pixels": "it has no image",
-    "not_a_radiograph": "it is of another modality",
-    "multi_frame": "it has several frames",
-    "missing_codec": "no decoder for its transfer syntax is installed",
-    "crashed_codec": "its codec crashed",
-    "too_small": "it has too few pixels",
-    "too_large": "it has too many pixels",
-    "constant": "it has one value everywhere",
-    "bad_mask": "its mask is damaged or of another size",
-    "bad_report": "its report is no text",
-}
 
 
 @dataclass(frozen=True)
@@ -266,7 +249,7 @@ class _Open:
 def _finish(journal: Journal, shards: _Shards, preprocessing: dict[str, Any]) -> IngestSummary:
     out = journal.out
     entries = [entry for split in SPLITS for entry in shards.entries[split]]
-    reasons, first = _list_rejected(out, journal.names)
+    reasons, first = list_rejected(out, journal.names)
     splits = {split: sum(entry["samples"] for entry in shards.entries[split]) for split in SPLITS}
     if not entries:
         told = ", ".join(f"{count} {code}" for code, count in reasons.items())
@@ -291,21 +274,3 @@ def _stands(out: Path, index: dict[str, Any]) -> bool:
         table = found.pop("samples")
         return bool(table["bytes"] == (out / TABLE).stat().st_size and found == index)
     return False
-
-
-def _list_rejected(out: Path, names: Path) -> tuple[dict[str, int], str]:
-    """Write `rejected.jsonl`, which names no file; how many there are of each code, and the first in words."""
-    reasons: Counter[str] = Counter()
-    first = ""
-    part = out / f"{REJECTED}.part"
-    with names.open(encoding="utf-8") as named, part.open("w") as file:
-        for line in named:
-            entry = json.loads(line)
-            first = first or f"{entry['file']}: {entry['reason']}"
-            reasons[entry["code"]] += 1
-            words = _WORDS.get(entry["code"], "it is not what was expected")
-            file.write(json.dumps({"file": entry["key"], "code": entry["code"], "reason": words}) + "\n")
-        file.flush()
-        os.fsync(file.fileno())
-    part.replace(out / REJECTED)
-    return dict(reasons.most_common()), first

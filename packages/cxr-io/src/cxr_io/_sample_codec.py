@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from importlib.util import find_spec
 from typing import Any
 
 import cv2
@@ -60,6 +59,11 @@ def check_codec(name: str) -> str:
     """The name itself, if it is one of `CODECS` and can be used here."""
     if name not in CODECS:
         raise CxrError("usage", f"expected a codec of {', '.join(CODECS)}; got {name!r}")
-    if name == "jxl" and find_spec("imagecodecs") is None:
-        raise CxrError("missing_codec", f"expected imagecodecs for JPEG XL samples, it is not installed; {_ADD_JXL}")
+    if name == "jxl":
+        try:
+            import imagecodecs  # noqa: F401
+        except ImportError as error:
+            raise CxrError(
+                "missing_codec", f"expected imagecodecs for JPEG XL samples, it can't be imported; {_ADD_JXL}"
+            ) from error
     return name

@@ -50,7 +50,9 @@ def read_table(folder: Path, columns: list[str] | None = None) -> Iterator[dict[
 
     path = folder / TABLE
     if not path.exists():
-        raise CxrError("missing_source", f"expected {TABLE} in {folder}, found none; ingest again to make it")
+        raise CxrError(
+            "missing_source", f"expected {TABLE} in {folder}, found none; ingest anew, version 0.1 did not write it"
+        )
     with ParquetFile(path) as file:
         for batch in file.iter_batches(columns=columns):
             yield from batch.to_pylist()
