@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from hashlib import sha256
 from pathlib import Path
 
@@ -17,6 +18,11 @@ import cv2
 import cxr_io
 import numpy as np
 import pytest
+from cxr_io._convert import Settings
+from cxr_io._ingest import _outcomes, _Shards
+from cxr_io._journal import Journal
+from cxr_io._pool import Pool
+from cxr_io._sources import list_items
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -219,6 +225,34 @@ def test_an_input_that_changed_is_noticed(
     take(source, tmp_path / "new")
     assert content(out) == content(tmp_path / "new") != before
     assert early.stat().st_mtime_ns == stamp  # of items before the change alone
+
+
+def test_what_was_taken_and_now_is_not_is_one_sentence(small: tuple[Path, Path], tmp_path: Path) -> None:
+    source, out = tmp_path / "source", tmp_path / "out"
+    shutil.copytree(small[0], source)
+    take(source, out)
+    next(out.glob("train-*.tar")).unlink()
+    for path in source.glob("0*.png"):  # the disk went bad, and no time or size tells of it
+        stamp = path.stat()
+        path.write_bytes(bytes(stamp.st_size))
+        os.utime(path, ns=(stamp.st_atime_ns, stamp.st_mtime_ns))
+    with pytest.raises(cxr_io.CxrError, match=r"\.png was taken before and is not now \(expected DICOM"):
+        take(source, out)
+
+
+def test_a_source_that_changes_between_listing_and_reading_is_noticed(small: tuple[Path, Path], tmp_path: Path) -> None:
+    source, out = tmp_path / "source", tmp_path / "out"
+    shutil.copytree(small[0], source)
+    take(source, out)
+    settings = json.loads((out / ".journal" / "settings.json").read_text())
+    del settings["journal"]
+    with closing(Journal(out, settings, KEY.encode())) as journal:
+        items = list(list_items(source, "csv", None)[1])
+        assert journal.compare(items, None) == SMALL
+        (source / "r12.txt").write_text("another")
+        with Pool(0, Settings(64, 16, "minmax", "png", KEY.encode())) as pool, pytest.raises(cxr_io.CxrError) as caught:
+            list(_outcomes(items, journal, _Shards(journal), pool))
+        assert "012.png changed" in str(caught.value)
 
 
 def test_two_runs_at_once_are_refused(large: tuple[Path, dict[str, bytes]], tmp_path: Path) -> None:

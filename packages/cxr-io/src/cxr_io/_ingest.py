@@ -136,27 +136,33 @@ def _outcomes(
     items: Iterable[Item], journal: Journal, shards: _Shards, pool: Pool
 ) -> Iterator[tuple[Recorded | None, Outcome]]:
     """What the journal knows of each item and what a worker made of it, in the order of the listing."""
-    waiting: deque[tuple[Recorded | None, Future[Taken | Rejected] | None]] = deque()
+    waiting: deque[tuple[Item, Recorded | None, Future[Taken | Rejected] | None]] = deque()
     flying = 0
 
     def first() -> tuple[Recorded | None, Outcome]:
-        recorded, future = waiting.popleft()
+        item, recorded, future = waiting.popleft()
         outcome = future.result() if future else None
-        if recorded and outcome and (outcome.mark != recorded.mark or not isinstance(outcome, Taken)):
-            raise CxrError("vanished", "expected the source to stay as it is; it changes now, run again to go on")
+        if recorded and isinstance(outcome, Rejected):
+            raise CxrError(
+                outcome.code,
+                f"{item.name} was taken before and is not now ({outcome.reason}); mend that, or delete {journal.out} "
+                "and begin anew",
+            )
         return recorded, outcome
 
     recorded_items = journal.recorded()
     ahead = {split: journal.members(split) for split in SPLITS}
     for item in items:
         recorded = next(recorded_items, None)
+        if recorded and not journal.is_of(recorded, item):
+            raise CxrError("vanished", f"expected the source to stay as it is, {item.name} changed; run again to go on")
         future = None
         if recorded is None or not shards.known(recorded, ahead):
             future = pool.submit(item)
             flying += 1
-        waiting.append((recorded, future))
-        while waiting and (waiting[0][1] is None or flying >= pool.ahead or len(waiting) > _WAITING):
-            flying -= waiting[0][1] is not None
+        waiting.append((item, recorded, future))
+        while waiting and (waiting[0][2] is None or flying >= pool.ahead or len(waiting) > _WAITING):
+            flying -= waiting[0][2] is not None
             yield first()
     while waiting:
         yield first()

@@ -99,7 +99,7 @@ class Journal:
         names = self.names.open("rb")
         with names:
             for total, item in enumerate(items, 1):
-                if same and (line := _line(self._items)) and line.mark == mark(item, self._key):
+                if same and (line := _line(self._items)) and self.is_of(line, item):
                     if not line.outcome.startswith("-"):
                         if members[line.outcome].add(line.mark):
                             self._look(members[line.outcome])
@@ -127,6 +127,10 @@ class Journal:
             while file.tell() < self._end:
                 if line := _line(file):
                     yield line
+
+    def is_of(self, recorded: Recorded, item: Item) -> bool:
+        """Whether a line is that of an item as it is now."""
+        return recorded.mark == mark(item, self._key)
 
     def members(self, split: str) -> Members:
         """A new count of a split's members."""

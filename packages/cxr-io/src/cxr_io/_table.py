@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterable, Iterator
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -12,12 +13,13 @@ from cxr_io._errors import CxrError
 from cxr_io._shards import read_parts, read_shard, sync_folder
 
 TABLE = "samples.parquet"
+_GROUP = 8192  # rows in memory; fewer would make the list of groups long
 _TEXTS = ("key", "shard", "split", "patient", "study", "view", "sex", "manufacturer")
 _NUMBERS = ("age", "height_cm", "weight_kg", "bmi", "spacing_row_mm", "spacing_column_mm")
 
 
 def write_table(folder: Path, notes: Iterable[dict[str, Any]], labels: list[str]) -> None:
-    """Write the table of some shards, a row group each; a note has the shard's index entry and its samples' CRC-32s.
+    """Write the table of some shards; a note has the shard's index entry and its samples' CRC-32s.
 
     Columns: key, shard, split, patient, study, view, sex, manufacturer; age, height_cm, weight_kg, bmi,
     spacing_row_mm, spacing_column_mm (floats); masks (their names), report (whether there is one), crc32 (of the
@@ -35,9 +37,9 @@ def write_table(folder: Path, notes: Iterable[dict[str, Any]], labels: list[str]
     part = folder / f"{TABLE}.part"
     with part.open("wb") as file:
         with ParquetWriter(file, schema) as writer:
-            for note in notes:
-                rows = list(_rows(folder, note))
-                writer.write_table(pa.Table.from_pylist(rows, schema))
+            rows = (row for note in notes for row in _rows(folder, note))
+            while group := list(islice(rows, _GROUP)):
+                writer.write_table(pa.Table.from_pylist(group, schema))
         file.flush()
         os.fsync(file.fileno())
     part.replace(folder / TABLE)
