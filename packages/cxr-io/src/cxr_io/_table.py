@@ -13,7 +13,7 @@ from cxr_io._errors import CxrError
 from cxr_io._shards import read_parts, read_shard, sync_folder
 
 TABLE = "samples.parquet"
-_GROUP = 8192  # rows in memory; fewer would make the list of groups long
+_GROUP = 2048  # rows in memory; fewer would make the list of groups long
 _TEXTS = ("key", "shard", "split", "patient", "study", "view", "sex", "manufacturer")
 _NUMBERS = ("age", "height_cm", "weight_kg", "bmi", "spacing_row_mm", "spacing_column_mm")
 
