@@ -54,11 +54,12 @@ def stream_start() -> str:
     """From an index of 100,000 shards to the first sample of a shuffled epoch; there is no peer."""
     import numpy as np
     from cxr_io import ShardStream
-    from cxr_io._shards import FORMAT, INDEX, Sample, encode, write_shard
+    from cxr_io._shards import FORMAT, INDEX, Sample, ShardWriter, encode
 
     with tempfile.TemporaryDirectory() as place:
-        sample = encode(Sample("a", np.eye(16, dtype=np.uint16), {}), 16)
-        entry = {**write_shard(Path(place, "one.tar"), [sample]), "split": "train"}
+        writer = ShardWriter(Path(place, "one.tar"))
+        writer.add(encode(Sample("a", np.eye(16, dtype=np.uint16), {}), 16))
+        entry = {**writer.close(), "split": "train"}
         index = {"format": FORMAT, "shards": [{**entry, "sha256": f"{i:064x}"} for i in range(100_000)]}
         Path(place, INDEX).write_text(json.dumps(index))
         start = time.perf_counter()

@@ -244,21 +244,31 @@ def archive(root: Path) -> Path:
 
 
 def test_what_is_on_the_exclusion_list_is_left_out_and_reported(tmp_path: Path) -> None:
-    (tmp_path / "out.txt").write_text("# another model's training list\n3.png\n 4 \n\np0\n")
-    assert len(Exclusions(tmp_path / "out.txt")) == 3
-    summary = cxr_io.ingest(
-        archive(tmp_path / "source"),
-        tmp_path / "shards",
-        short_side=32,
-        workers=1,
-        key=KEY,
-        exclude=tmp_path / "out.txt",
-    )
+    listed, shards = tmp_path / "out.txt", tmp_path / "shards"
+    listed.write_text("# another model's training list\n3.png\n 4 \n\np0\n")
+    assert len(Exclusions(listed)) == 3
+    source = archive(tmp_path / "source")
+    summary = cxr_io.ingest(source, shards, short_side=32, workers=0, key=KEY, exclude=listed)
     assert (summary.accepted, summary.reasons) == (8, {"excluded": 4})
-    rejected = [json.loads(line) for line in (tmp_path / "shards" / "rejected.jsonl").read_text().splitlines()]
-    assert {(line["file"], line["code"]) for line in rejected} == {(f"{i}.png", "excluded") for i in (0, 1, 3, 4)}
+    named = [json.loads(line) for line in (tmp_path / "shards.rejected.jsonl").read_text().splitlines()]
+    assert {(line["file"], line["code"]) for line in named} == {(f"{i}.png", "excluded") for i in (0, 1, 3, 4)}
+    assert (shards / "rejected.jsonl").read_text().count("list of exclusions") == 4
     with pytest.raises(CxrError, match="exclusions"):
         Exclusions(tmp_path / "none.txt")
+
+
+def test_another_exclusion_list_is_another_setting_and_the_order_of_its_lines_is_not(tmp_path: Path) -> None:
+    listed, shards = tmp_path / "out.txt", tmp_path / "shards"
+    source = archive(tmp_path / "source")
+    listed.write_text("3.png\n4.png\n")
+    first = cxr_io.ingest(source, shards, short_side=32, workers=0, key=KEY, exclude=listed)
+    listed.write_text("4.png\n3.png\n")
+    assert cxr_io.ingest(source, shards, short_side=32, workers=0, key=KEY, exclude=listed) == first
+    listed.write_text("3.png\n")
+    with pytest.raises(CxrError, match="was begun with exclude"):
+        cxr_io.ingest(source, shards, short_side=32, workers=0, key=KEY, exclude=listed)
+    with pytest.raises(CxrError, match="and now exclude None was asked for"):
+        cxr_io.ingest(source, shards, short_side=32, workers=0, key=KEY)
 
 
 def test_boxes_codes_and_texts_reach_the_shards_at_the_image_s_scale(tmp_path: Path) -> None:

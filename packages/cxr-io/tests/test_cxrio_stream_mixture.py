@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from cxr_io import CxrError, Mixture, ShardStream
 from cxr_io._mixture import _BLOCK, _counts, _tempered
-from cxr_io._shards import Sample, encode, write_shard
+from cxr_io._shards import Sample, ShardWriter, encode
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -17,8 +17,10 @@ from hypothesis import strategies as st
 def source(folder: Path, prefix: str, count: int) -> Path:
     folder.mkdir()
     pixels = np.random.default_rng(0).integers(0, 65535, (16, 16), dtype=np.uint16)
-    samples = (encode(Sample(f"{prefix}{j}", pixels, {}), 16) for j in range(count))
-    entry = {**write_shard(folder / "train-000000.tar", samples), "split": "train"}
+    writer = ShardWriter(folder / "train-000000.tar")
+    for j in range(count):
+        writer.add(encode(Sample(f"{prefix}{j}", pixels, {}), 16))
+    entry = {**writer.close(), "split": "train"}
     (folder / "index.json").write_text(json.dumps({"format": 1, "preprocessing": {}, "shards": [entry]}))
     return folder
 

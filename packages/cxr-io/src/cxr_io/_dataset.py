@@ -58,29 +58,29 @@ def untrusted() -> Iterator[None]:
 
 
 class OpenDataset:
-    """A DICOM file that is being read: `header` is what comes before the pixels, `whole` everything."""
+    """A DICOM file that is being read: `header` is what comes before the pixels, from which on `file` has the rest."""
 
     def __init__(self, path: Path) -> None:
         check_bytes("file", path.stat().st_size)
-        self._file: BinaryIO = path.open("rb")
+        self.file: BinaryIO = path.open("rb")
         try:
             self.header = self._read_header()
         except BaseException:
-            self._file.close()
+            self.file.close()
             raise
 
     def __enter__(self) -> OpenDataset:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._file.close()
+        self.file.close()
 
     def whole(self) -> Dataset:
         """The header with the rest of the file added; refuses one without PixelData, or without its end."""
-        if not self._file.read(1):
+        if not self.file.read(1):
             raise CxrError("no_pixels", "expected an image, got a DICOM file without PixelData")
-        self._file.seek(-1, os.SEEK_CUR)
-        rest = read_dataset(self._file, *self.header.original_encoding)
+        self.file.seek(-1, os.SEEK_CUR)
+        rest = read_dataset(self.file, *self.header.original_encoding)
         if not rest:  # pydicom leaves out an element that ends early
             raise truncated("PixelData")
         self.header.update(rest)
@@ -89,10 +89,10 @@ class OpenDataset:
         return self.header
 
     def _read_header(self) -> Dataset:
-        read_preamble(self._file, force=True)
+        read_preamble(self.file, force=True)
         meta = FileMetaDataset(
             read_dataset(
-                self._file,
+                self.file,
                 is_implicit_VR=False,
                 is_little_endian=True,
                 stop_when=lambda tag, _vr, _length: tag.group != 2,
@@ -100,10 +100,10 @@ class OpenDataset:
         )
         deflated = meta.get("TransferSyntaxUID") == DeflatedExplicitVRLittleEndian
         if deflated:
-            self._file = _inflated(self._file)
+            self.file = _inflated(self.file)
         else:
-            self._file.seek(0)
-        header = pydicom.dcmread(self._file, stop_before_pixels=True, force=True)
+            self.file.seek(0)
+        header = pydicom.dcmread(self.file, stop_before_pixels=True, force=True)
         if deflated:
             header.file_meta = meta
         if "TransferSyntaxUID" not in header.file_meta:

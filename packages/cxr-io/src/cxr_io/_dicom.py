@@ -11,28 +11,19 @@ from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 
 from cxr_io import _voi
-from cxr_io._dataset import OpenDataset, looks_like_dicom, untrusted
+from cxr_io._dataset import OpenDataset, untrusted
 from cxr_io._errors import CxrError
 from cxr_io._intensity import count, look_up, stretch
 from cxr_io._limits import check_pixels, refuse_frames
 from cxr_io._syntax import decode
 
-__all__ = ["MODALITIES", "looks_like_dicom", "metadata", "read_dicom", "read_header"]
-
 # OT is how secondary captures and scanned film are often filed.
 MODALITIES = frozenset({"CR", "DX", "RG", "OT", "SC", ""})
-# Named in a refusal; any other text is not repeated, as it may hold anything.
-_OTHER_MODALITIES = frozenset({
+# Repeated where a header has them; any other text is not, as it may hold anything.
+OTHER_MODALITIES = frozenset({
     "BI", "BMD", "CT", "DOC", "ECG", "EPS", "ES", "GM", "HD", "IO", "IVUS", "KO", "MG", "MR", "NM", "OCT", "OP", "OPT",
     "PR", "PT", "PX", "REG", "RF", "RTDOSE", "RTIMAGE", "RTPLAN", "RTSTRUCT", "SEG", "SM", "SR", "TG", "US", "XA", "XC",
 })  # fmt: skip
-
-
-def read_header(path: Path) -> Dataset:
-    """The data set before the pixels; refuses what is no radiograph."""
-    with untrusted(), OpenDataset(path) as file:
-        _refuse_modality(file.header)
-        return file.header
 
 
 def read_dicom(path: Path, intensity: str, frame: int | None) -> tuple[NDArray[np.uint16], Dataset]:
@@ -73,7 +64,7 @@ def metadata(ds: Dataset) -> dict[str, Any]:
 def _refuse_modality(ds: Dataset) -> None:
     modality = str(ds.get("Modality") or "")
     if modality not in MODALITIES:
-        told = f"modality {modality}" if modality in _OTHER_MODALITIES else "another modality"
+        told = f"modality {modality}" if modality in OTHER_MODALITIES else "another modality"
         raise CxrError("not_a_radiograph", f"expected a radiograph (CR, DX or secondary capture), got {told}")
 
 
@@ -120,7 +111,7 @@ def _as_words(ds: Dataset, samples: NDArray[Any]) -> NDArray[Any]:
     """Samples as native unsigned words of 8 or 16 bits, the picture itself where it has them already."""
     if samples.itemsize > 2:
         if int(ds.BitsStored) > 16:
-            raise CxrError("unreadable", f"expected at most 16 bits stored, got {ds.BitsStored}")
+            raise CxrError("unreadable", f"expected at most 16 bits stored, got {int(ds.BitsStored)}")
         samples = samples.astype(np.uint16)
     native = samples.astype(samples.dtype.newbyteorder("="), copy=False)
     return np.ascontiguousarray(native).view(f"u{native.itemsize}")

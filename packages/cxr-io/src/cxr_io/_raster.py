@@ -13,9 +13,10 @@ from numpy.typing import NDArray
 from cxr_io._codestream import JPEG, PNG, TIFF, announced, jpeg_is_whole, png_is_whole, tiff_page, tiff_pages
 from cxr_io._errors import CxrError
 from cxr_io._intensity import count, light, look_up, stretch
-from cxr_io._limits import check_bytes, check_pixels, refuse_frames, truncated
+from cxr_io._limits import MOST_BYTES, check_bytes, check_pixels, refuse_frames, truncated
 
 SIGNATURES = (PNG, JPEG, *TIFF)
+_HEAD = 1 << 20  # comments and profiles may come before a JPEG's size
 _PHOTOMETRIC = 262  # the TIFF tag; 0 is white, as in MONOCHROME1
 
 
@@ -31,6 +32,19 @@ def read_raster(path: Path, intensity: str, frame: int | None) -> NDArray[np.uin
     counts = count(words)
     levels = stretch(np.arange(len(counts), dtype=float), counts, intensity == "percentile")
     return look_up(words, 1 - levels if turned else levels)
+
+
+def raster_size(path: Path) -> tuple[int, int]:
+    """Rows and columns that a PNG, a JPEG or a TIFF's first page announces; (0, 0) where none does."""
+    with path.open("rb") as file:
+        data = file.read(_HEAD)
+        if data.startswith(TIFF):  # whose directory may lie at its end
+            data += file.read(MOST_BYTES)
+    try:
+        found = tiff_page(tiff_pages(data)[0]) if data.startswith(TIFF) else announced(data)
+    except struct.error:
+        return 0, 0
+    return (found.rows, found.columns) if found else (0, 0)
 
 
 def _single(data: bytes, frame: int | None) -> tuple[Any, bool]:

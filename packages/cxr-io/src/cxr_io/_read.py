@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cxr_io import _dicom
-from cxr_io._dataset import untrusted
+from cxr_io._dataset import looks_like_dicom, untrusted
 from cxr_io._errors import CxrError
 from cxr_io._geometry import aspect, spacing
 from cxr_io._intensity import check_policy
@@ -28,8 +28,8 @@ class Radiograph:
 
     `spacing_mm` is that of rows and columns, `spacing_from` the attribute that gave it, such as `ImagerPixelSpacing`
     (at the detector) or `PixelSpacing FIDUCIAL` (in the patient). `aspect` is a pixel's height by its width.
-    `metadata` holds only what is allowed out (view, sex, age, height_cm, weight_kg, bmi, manufacturer). `patient` and
-    `study` are the raw identifiers, for grouping; nothing writes them.
+    `metadata` holds those known of view, sex, age, height_cm, weight_kg, bmi and, as the header has it, manufacturer.
+    `patient` and `study` are the raw identifiers, for grouping; nothing writes them.
     """
 
     pixels: NDArray[np.uint16]
@@ -96,7 +96,7 @@ def kind_of(path: Path) -> str:
         return "raster"
     if looks_like_nifti(head, path):
         return "nifti"
-    if _dicom.looks_like_dicom(head) or path.suffix.lower() in (".dcm", ".dicom"):
+    if looks_like_dicom(head) or path.suffix.lower() in (".dcm", ".dicom"):
         return "dicom"
     if is_jsrt(path):
         return "jsrt"

@@ -9,10 +9,7 @@ from typing import Any
 
 from cxr_io._errors import CxrError
 from cxr_io._folder import Folder
-from cxr_io._shards import Places
-
-_BLOCK = 512
-_FILE = (b"0", b"\0")
+from cxr_io._shards import scan
 
 
 class ShardReader:
@@ -58,7 +55,7 @@ class _Shard:
 
     def __init__(self, descriptor: int) -> None:
         self._descriptor = descriptor
-        self._samples = list(_scan(descriptor).items())
+        self._samples = list(scan(descriptor).items())
 
     def __len__(self) -> int:
         return len(self._samples)
@@ -72,22 +69,3 @@ class _Shard:
         if any(len(files[name]) != size for name, (_, size) in places.items()):
             raise CxrError("damaged", f"expected sample {key} whole, got a shard that ends before; verify the shards")
         return key, files
-
-
-def _scan(descriptor: int) -> dict[str, Places]:
-    """Where each file of each sample lies, as `read_shard` says of a path; ValueError where it is no tar file.
-
-    Reads the headers alone, some ten times as fast as tarfile: a rank among many reads few samples of each shard.
-    """
-    found: dict[str, Places] = {}
-    at = 0
-    while len(header := os.pread(descriptor, _BLOCK, at)) == _BLOCK and header[0]:
-        checksum = sum(header) - sum(header[148:156]) + 8 * 0x20
-        if checksum != int(header[148:156].strip(b" \0") or b"0", 8):
-            raise ValueError(f"the checksum of the tar header at byte {at} is wrong")
-        size = int(header[124:136].strip(b" \0") or b"0", 8)
-        if header[156:157] in _FILE:
-            key, _, extension = header[:100].rstrip(b"\0").decode().partition(".")
-            found.setdefault(key, {})[extension] = (at + _BLOCK, size)
-        at += _BLOCK + -(-size // _BLOCK) * _BLOCK
-    return found

@@ -2,7 +2,6 @@
 
 from cxr_io.datasets._candid_ptx import candid_ptx
 from cxr_io.datasets._exclusions import Exclusions
-from cxr_io.datasets._fields import OLDEST_POSSIBLE
 from cxr_io.datasets._layouts import DATASETS, Records, list_items
 from cxr_io.datasets._masks import MaskSource, Polygons, RunLength, load_mask
 from cxr_io.datasets._record import TRAIN_OR_VAL, Box, Layout, Record
@@ -11,7 +10,6 @@ from cxr_io.datasets._splits import OVERLAPS, Leak, check_splits, split_for
 
 __all__ = [
     "DATASETS",
-    "OLDEST_POSSIBLE",
     "OVERLAPS",
     "TRAIN_OR_VAL",
     "Box",

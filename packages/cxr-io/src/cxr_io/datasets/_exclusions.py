@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from hashlib import sha256
 from pathlib import Path, PurePosixPath
 
 from cxr_io._errors import CxrError
@@ -21,14 +22,18 @@ class Exclusions:
         except (OSError, UnicodeDecodeError) as error:
             raise CxrError("usage", f"expected a list of exclusions in UTF-8 at {path}: {error}") from error
         self._names = frozenset(line.strip() for line in lines if line.strip() and not line.startswith("#"))
-        self._list = path.name
 
     def __len__(self) -> int:
         return len(self._names)
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of what is listed, in hexadecimal; the same for another order of lines."""
+        return sha256("\n".join(sorted(self._names)).encode()).hexdigest()
 
     def check(self, record: Record) -> None:
         """Raise `CxrError` (`excluded`) for a record that is on the list."""
         file = PurePosixPath(record.name)
         for name in (record.name, file.name, file.stem, record.patient, record.study):
             if name in self._names:
-                raise CxrError("excluded", f"expected no image of {self._list}, which lists it")
+                raise CxrError("excluded", "expected an image that is not on the list of exclusions, this one is")

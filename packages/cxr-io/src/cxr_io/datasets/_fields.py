@@ -7,6 +7,8 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from cxr_io._identity import OLDEST_POSSIBLE
+
 CHEXPERT = (
     "No Finding", "Enlarged Cardiomediastinum", "Cardiomegaly", "Lung Opacity", "Lung Lesion", "Edema",
     "Consolidation", "Pneumonia", "Atelectasis", "Pneumothorax", "Pleural Effusion", "Pleural Other", "Fracture",
@@ -14,7 +16,6 @@ CHEXPERT = (
 )  # fmt: skip
 """The fourteen observations of the CheXpert labeller (Irvin et al. 2019), which MIMIC-CXR and BRAX share."""
 
-OLDEST_POSSIBLE = 120.0
 _VIEWS = {"PA": "PA", "AP": "AP", "AP_HORIZONTAL": "AP"} | dict.fromkeys(
     ("L", "LL", "RL", "LLD", "RLD", "LAT", "LATERAL", "LEFT LATERAL", "RIGHT LATERAL"), "LATERAL"
 )
