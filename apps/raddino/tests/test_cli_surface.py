@@ -17,8 +17,9 @@ from pydicom.data import get_testdata_file
 Run = Callable[..., subprocess.CompletedProcess[str]]
 COMMANDS = [
     [], ["demo"], ["doctor"], ["phantom"], ["data"], ["data", "ingest"], ["data", "doctor"], ["data", "info"],
-    ["data", "verify"], ["pretrain"], ["embed"], ["probe"], ["seg"], ["seg", "train"], ["seg", "evaluate"],
-    ["seg", "predict"], ["report"], ["report", "generate"], ["report", "evaluate"],
+    ["data", "verify"], ["data", "duplicates"], ["pretrain"], ["embed"], ["probe"], ["seg"],
+    ["seg", "train"], ["seg", "evaluate"], ["seg", "predict"], ["report"], ["report", "generate"],
+    ["report", "evaluate"],
 ]  # fmt: skip
 SNAPSHOT = Path(__file__).with_name("command_line.txt")
 
@@ -140,6 +141,32 @@ def archive(root: Path, count: int = 6) -> Path:
     for i in range(count):
         cv2.imwrite(str(root / f"{i}.png"), rng.integers(0, 65535, (64, 64), dtype=np.uint16))
     return root
+
+
+def test_an_ingest_leaves_out_what_a_list_names_and_says_where_the_names_are(raddino: Run, tmp_path: Path) -> None:
+    (tmp_path / "list.txt").write_text("0.png\n")
+    done = raddino(
+        "data", "ingest", archive(tmp_path / "source"), tmp_path / "out", "--short-side", "32", "--exclude",
+        tmp_path / "list.txt",
+    )  # fmt: skip
+    assert "5 images in" in done.stdout
+    assert f"1 rejected (1 excluded); named in {tmp_path / 'out.rejected.jsonl'}" in done.stderr
+
+
+def test_duplicates_are_found_within_a_folder_of_shards(raddino: Run, tmp_path: Path) -> None:
+    source = archive(tmp_path / "source")
+    (source / "again.png").write_bytes((source / "1.png").read_bytes())
+    raddino("data", "ingest", source, tmp_path / "out", "--short-side", "32")
+    found = json.loads(raddino("data", "duplicates", tmp_path / "out", "--json").stdout)["duplicates"]
+    assert [pair["distance"] for pair in found] == [0]
+    assert "1 pairs" in raddino("data", "duplicates", tmp_path / "out").stdout
+
+
+def test_help_names_every_layout() -> None:
+    import cxr_io
+    from raddino_cli.commands.data import DATASETS
+
+    assert DATASETS == cxr_io.DATASETS
 
 
 def test_the_doctor_of_data_tells_before_an_ingest(raddino: Run, tmp_path: Path) -> None:

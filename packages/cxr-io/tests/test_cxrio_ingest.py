@@ -1,11 +1,9 @@
 """Facts about ingest and the stream: determinism, resume, identity, splits, damage."""
 
 import json
-import signal
 import subprocess
 import sys
 import tarfile
-import time
 from pathlib import Path
 
 import cv2
@@ -47,24 +45,6 @@ def test_any_number_of_workers_gives_the_same_bytes(tmp_path: Path) -> None:
     take(source, tmp_path / "one")
     take(source, tmp_path / "two", workers=2)
     assert content(tmp_path / "one") == content(tmp_path / "two")
-
-
-def test_killed_and_started_again_gives_the_same_bytes(tmp_path: Path) -> None:
-    source = archive(tmp_path / "source", 60, 400)
-    take(source, tmp_path / "whole")
-    command = [sys.executable, "-c", SCRIPT, str(source), str(tmp_path / "cut"), KEY]
-    process = subprocess.Popen(command)
-    while not list((tmp_path / "cut").glob("*.tar")) and process.poll() is None:
-        time.sleep(0.01)
-    process.send_signal(signal.SIGKILL)
-    process.wait()
-    assert not (tmp_path / "cut" / "index.json").exists()
-    first = next((tmp_path / "cut").glob("*.tar"))
-    stamp = first.stat().st_mtime_ns if (tmp_path / "cut" / ".journal" / f"{first.name}.json").exists() else None
-    take(source, tmp_path / "cut")
-    assert content(tmp_path / "cut") == content(tmp_path / "whole")
-    if stamp:
-        assert first.stat().st_mtime_ns == stamp
 
 
 def test_samples_hold_labels_masks_and_reports_and_no_identity(tmp_path: Path) -> None:

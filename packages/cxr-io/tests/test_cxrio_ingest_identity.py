@@ -135,7 +135,8 @@ def _silence(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.CRITICAL, "pydicom")
 
 
-@settings(deadline=None, max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@pytest.mark.slow
+@settings(deadline=None, max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     st.text("abcdefghijklmnopqrstuvwxyz0123456789", min_size=6, max_size=12), st.sampled_from(STRUCTURE),
     st.sampled_from(["csv", "folder"]), st.sampled_from(["png", "jxl"]),

@@ -111,7 +111,7 @@ def test_killed_at_any_moment_it_ends_the_same(large: tuple[Path, dict[str, byte
     source, whole = large
     moments = random.Random(0)
     kills = 0
-    for attempt in range(5):
+    for attempt in range(2):
         out = tmp_path / f"out{attempt}"
         for _ in range(4):
             process = start(source, out)
@@ -127,7 +127,7 @@ def test_killed_at_any_moment_it_ends_the_same(large: tuple[Path, dict[str, byte
         process = start(source, out)
         assert not ended(process)
         assert content(out) == whole
-    assert kills >= 15
+    assert kills >= 6
 
 
 def until_gone(processes: list[int]) -> None:

@@ -14,7 +14,7 @@ from cxr_io import _voi
 from cxr_io._dataset import OpenDataset, untrusted
 from cxr_io._errors import CxrError
 from cxr_io._intensity import count, look_up, stretch
-from cxr_io._limits import check_pixels, refuse_frames
+from cxr_io._limits import check_pixels, refuse_frames, refuse_small
 from cxr_io._syntax import decode
 
 # OT is how secondary captures and scanned film are often filed.
@@ -86,6 +86,7 @@ def _refuse_before_decoding(ds: Dataset, frame: int | None) -> None:
 def _to_monochrome2(ds: Dataset, samples: NDArray[Any], photometric: str, intensity: str) -> NDArray[np.uint16]:
     colour = samples.ndim == 3
     words = _as_words(ds, _voi.grey(samples, photometric) if colour else samples)
+    refuse_small(ds.Rows, ds.Columns)
     counts = count(words)
     if colour:
         return look_up(words, stretch(np.arange(len(counts), dtype=float), counts, intensity == "percentile"))

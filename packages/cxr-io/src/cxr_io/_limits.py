@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from cxr_io._errors import CxrError
 
+LEAST_SIDE = 16
 MOST_PIXELS = 120_000_000  # a 35 x 43 cm film scanned at 50 micrometres has 60 million
 MOST_BYTES = 256 << 20  # of a file, and of what it decompresses to
 
@@ -13,6 +14,12 @@ def check_pixels(rows: int, columns: int, bytes_each: int = 1) -> None:
     if rows * columns > MOST_PIXELS:
         raise CxrError("too_large", f"expected at most {MOST_PIXELS:,} pixels, got {columns} x {rows}")
     check_bytes("decoded image", rows * columns * bytes_each)
+
+
+def refuse_small(rows: int, columns: int) -> None:
+    """Refuse an image of less than `LEAST_SIDE` pixels a side, which is an icon and no radiograph."""
+    if min(rows, columns) < LEAST_SIDE:
+        raise CxrError("too_small", f"expected at least {LEAST_SIDE} pixels a side, got {columns} x {rows}")
 
 
 def check_bytes(what: str, count: int) -> None:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from cxr_io._errors import CxrError
 from cxr_io._intensity import count, look_up, stretch
-from cxr_io._limits import MOST_BYTES, check_bytes
+from cxr_io._limits import MOST_BYTES, check_bytes, refuse_small
 
 MOST_VOLUME_BYTES = 2 << 30
 _HEADER = 348
@@ -53,6 +53,7 @@ def read_slice(path: Path, intensity: str) -> tuple[NDArray[np.uint16], tuple[fl
     values = volume.array.reshape(volume.array.shape[:2]).T
     if values.dtype.kind not in "iuf" or not np.isfinite(values).all():
         raise CxrError("unreadable", "expected finite numbers in a NIfTI image")
+    refuse_small(values.shape[0], values.shape[1])
     words = _words(values)
     counts = count(words)
     levels = stretch(np.arange(len(counts), dtype=float), counts, intensity == "percentile")

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from cxr_io._codestream import JPEG, PNG, TIFF, announced, jpeg_is_whole, png_is_whole, tiff_page, tiff_pages
 from cxr_io._errors import CxrError
 from cxr_io._intensity import count, light, look_up, stretch
-from cxr_io._limits import MOST_BYTES, check_bytes, check_pixels, refuse_frames, truncated
+from cxr_io._limits import MOST_BYTES, check_bytes, check_pixels, refuse_frames, refuse_small, truncated
 
 SIGNATURES = (PNG, JPEG, *TIFF)
 _HEAD = 1 << 20  # comments and profiles may come before a JPEG's size
@@ -29,6 +29,7 @@ def read_raster(path: Path, intensity: str, frame: int | None) -> NDArray[np.uin
     except (cv2.error, struct.error) as error:
         raise _damaged() from error
     words = _words(image)
+    refuse_small(words.shape[0], words.shape[1])
     counts = count(words)
     levels = stretch(np.arange(len(counts), dtype=float), counts, intensity == "percentile")
     return look_up(words, 1 - levels if turned else levels)

@@ -19,8 +19,6 @@ from cxr_io._nifti import looks_like_nifti, read_slice
 from cxr_io._raster import SIGNATURES, read_raster
 from cxr_io._raw import JSRT_SPACING_MM, is_jsrt, read_jsrt
 
-LEAST_SIDE = 16
-
 
 @dataclass(frozen=True)
 class Radiograph:
@@ -59,20 +57,15 @@ def read(path: str | Path, *, intensity: str = "minmax", frame: int | None = Non
         pixels, ds = _dicom.read_dicom(path, intensity, frame)
         with untrusted():
             found, source = spacing(ds)
-            radiograph = Radiograph(pixels, found, _dicom.metadata(ds), *identifiers(ds), source, aspect(ds))
-    elif kind == "nifti":
+            return Radiograph(pixels, found, _dicom.metadata(ds), *identifiers(ds), source, aspect(ds))
+    if kind == "nifti":
         refuse_frames(1, frame)
         pixels, found = read_slice(path, intensity)
-        radiograph = Radiograph(pixels, found, spacing_from="pixdim", aspect=found[0] / found[1])
-    elif kind == "jsrt":
+        return Radiograph(pixels, found, spacing_from="pixdim", aspect=found[0] / found[1])
+    if kind == "jsrt":
         refuse_frames(1, frame)
-        radiograph = Radiograph(read_jsrt(path, intensity), (JSRT_SPACING_MM, JSRT_SPACING_MM))
-    else:
-        radiograph = Radiograph(read_raster(path, intensity, frame))
-    if min(radiograph.pixels.shape) < LEAST_SIDE:
-        height, width = radiograph.pixels.shape
-        raise CxrError("too_small", f"expected at least {LEAST_SIDE} pixels a side, got {width} x {height}")
-    return radiograph
+        return Radiograph(read_jsrt(path, intensity), (JSRT_SPACING_MM, JSRT_SPACING_MM))
+    return Radiograph(read_raster(path, intensity, frame))
 
 
 def identifiers(ds: Any) -> tuple[str | None, str | None]:

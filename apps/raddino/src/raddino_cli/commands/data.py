@@ -8,9 +8,16 @@ from typing import Annotated, Any
 import typer
 
 app = typer.Typer(help="Archives into shards, and what the shards hold.", no_args_is_help=True)
-Source = Annotated[Path, typer.Argument(help="Folder of DICOM, PNG or JPEG (searched recursively), or a CSV.")]
+# cxr_io.DATASETS, written out so that help imports nothing heavy; a test compares them.
+DATASETS = (
+    "auto", "csv", "nih", "mimic-cxr-jpg", "mimic-cxr", "chexpert", "padchest", "brax", "vindr-cxr", "vindr-ribcxr",
+    "rsna", "siim-acr", "candid-ptx", "open-i", "montgomery", "shenzhen", "jsrt", "folder",
+)  # fmt: skip
+Source = Annotated[
+    Path, typer.Argument(help="Folder of DICOM, PNG, JPEG, TIFF or NIfTI (searched recursively), or a CSV.")
+]
 Labels = Annotated[Path | None, typer.Option(help="CSV of labels with a column `path`.")]
-Dataset = Annotated[str, typer.Option(help="Layout: auto, folder, csv or nih.")]
+Dataset = Annotated[str, typer.Option(help=f"Layout: {', '.join(DATASETS)}.")]
 Workers = Annotated[int | None, typer.Option(min=0, help="Processes (default: one per core).")]
 Shards = Annotated[Path, typer.Argument(help="Folder of shards.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
@@ -23,6 +30,9 @@ def ingest(
     out: Annotated[Path, typer.Argument(help="Folder to write.")],
     labels: Labels = None,
     dataset: Dataset = "auto",
+    exclude: Annotated[
+        Path | None, typer.Option(help="Text file of images, patients or studies to leave out, one a line.")
+    ] = None,
     short_side: Annotated[int, typer.Option(help="Pixels of the short side.")] = 518,
     bits: Annotated[int, typer.Option(help="16, or 8.")] = 16,
     intensity: Annotated[str, typer.Option(help="minmax, window or percentile.")] = "minmax",
@@ -51,6 +61,7 @@ def ingest(
             out,
             labels=labels,
             dataset=dataset,
+            exclude=exclude,
             short_side=short_side,
             bits=bits,
             intensity=intensity,
@@ -67,7 +78,7 @@ def ingest(
         if summary.rejected:
             reasons = ", ".join(f"{count} {code}" for code, count in summary.reasons.items())
             names = out.with_name(out.name + ".rejected.jsonl")
-            typer.echo(f"{summary.rejected} rejected ({reasons}); each is in {names}", err=True)
+            typer.echo(f"{summary.rejected} rejected ({reasons}); named in {names}", err=True)
     if strict and summary.rejected:
         raise typer.Exit(1)
 
@@ -184,3 +195,27 @@ def verify(shards: Shards, as_json: Json = False) -> None:
             typer.echo(f"{damage.shard} {damage.sample or ''}: {damage.problem}", err=True)
     if found:
         raise typer.Exit(1)
+
+
+@app.command()
+def duplicates(
+    shards: Shards,
+    other: Annotated[Path | None, typer.Argument(help="Another folder of shards (default: the same one).")] = None,
+    distance: Annotated[int, typer.Option(min=0, help="Most signs of 255 in which two hashes differ.")] = 32,
+    as_json: Json = False,
+) -> None:
+    """Pairs of images that are nearly the same, across two folders of shards or within one, by perceptual hash.
+
+    Example: `raddino data duplicates shards other-shards`
+    """
+    import cxr_io
+
+    from raddino_cli.console import bar, print_json, table
+
+    with bar("hash") as progress:
+        found = list(cxr_io.near_duplicates(shards, other or shards, distance=distance, progress=progress))
+    if as_json:
+        print_json({"duplicates": [vars(pair) for pair in found]})
+    else:
+        rows = [[p.key_a, p.split_a, p.key_b, p.split_b, str(p.distance)] for p in found]
+        table(f"{len(found)} pairs", ["image", "split", "image", "split", "distance"], rows)
