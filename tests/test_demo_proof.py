@@ -6,7 +6,6 @@ from pathlib import Path
 import pytest
 
 RESULTS = Path(__file__).parents[1] / "runs" / "demo" / "results.json"
-NOT_YET = pytest.mark.xfail(reason="the demo's budget does not show it yet, see docs/negative.md", strict=True)
 
 
 @pytest.fixture(scope="module")
@@ -25,7 +24,6 @@ def above(results: dict, target: str) -> bool:  # type: ignore[type-arg]
     return bool(trained["low"] > random["high"] and trained["low"] > pixels["high"])
 
 
-@NOT_YET
 def test_two_findings_and_sex_lie_above_both_baselines(results: dict) -> None:  # type: ignore[type-arg]
     findings = [
         name for name, score in results["probes"]["trained"].items() if score["metric"] == "auroc" and name != "sex"
@@ -34,7 +32,6 @@ def test_two_findings_and_sex_lie_above_both_baselines(results: dict) -> None:  
     assert above(results, "sex")
 
 
-@NOT_YET
 def test_age_error_is_lower(results: dict) -> None:  # type: ignore[type-arg]
     errors = {name: scores["age"]["value"] for name, scores in results["probes"].items()}
     assert errors["trained"] < min(errors["random"], errors["pixels"])

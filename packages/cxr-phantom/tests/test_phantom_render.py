@@ -99,6 +99,34 @@ def test_a_pneumothorax_darkens_its_place_and_keeps_to_its_side() -> None:
     assert np.flatnonzero(where.any(axis=0)).min() > 128
 
 
+@pytest.mark.parametrize("name", ["edema", "fibrosis"])
+def test_diffuse_disease_roughens_both_lungs_and_leaves_their_mean(name: str) -> None:
+    sick = plain(findings=(Finding(name, 0, extent=0.8),))
+    where = bit(cxr_phantom.render(sick, 256), name)
+    masks = cxr_phantom.render(sick, 256).masks
+    assert all((where & (masks["lungs"] == side)).sum() > 500 for side in (1, 2))
+    change = (grey(sick) - grey(plain()))[where]
+    assert change.std() > 0.02
+    assert abs(change.mean()) < change.std()
+
+
+def test_costal_cartilage_calcifies_along_its_edges_in_men_and_its_middle_in_women() -> None:
+    def chalk(sex: str) -> np.ndarray:
+        change = grey(plain(sex=sex, calcified=2.0), 512) - grey(plain(sex=sex, calcified=0.0), 512)
+        right = change[:, :250]  # away from the aortic arch, which calcifies too
+        return right > np.median(right) + 0.01
+
+    men, women = chalk("M"), chalk("F")
+    assert women.sum() > 200
+    assert men.sum() > 1.4 * women.sum()
+    assert (men & women).sum() < 0.7 * women.sum()
+
+
+def test_ribs_are_as_wide_as_the_patient_has_them() -> None:
+    narrow, wide = ((cxr_phantom.render(plain(rib_width=w), 512).masks["ribs_left"] > 0).sum() for w in (10.0, 14.0))
+    assert 1.2 < wide / narrow < 1.5
+
+
 def test_cardiomegaly_widens_the_heart_beyond_half_the_chest() -> None:
     def width(patient: Patient) -> float:
         masks = cxr_phantom.render(patient, 256).masks
@@ -146,7 +174,7 @@ def test_the_body_changes_the_picture_as_bodies_do() -> None:
 
 def test_classes_overlap_as_in_life() -> None:
     people = [cxr_phantom.sample_patient(0, i) for i in range(400)]
-    for measure in ("thorax_width", "breast", "lung_height"):
+    for measure in ("thorax_width", "breast", "lung_height", "rib_width", "bone"):
         men = [getattr(p, measure) for p in people if p.sex == "M"]
         women = [getattr(p, measure) for p in people if p.sex == "F"]
         assert np.percentile(men, 5) < np.percentile(women, 95)

@@ -83,7 +83,8 @@ def test_losses_gradients_and_centres_equal_the_reference(
 
     if centring == "centering":
         for ours, theirs in ((m.dino_centre, "dino"), (m.ibot_centre, "ibot")):
-            ours.targets(torch.zeros(0, 64, dtype=dtype), 1.0)  # applies what is pending
+            nothing = ssl_core.Logits(torch.zeros(0, 8, dtype=dtype), torch.zeros(64, 8, dtype=dtype))
+            ours.bias(nothing, 1.0)  # applies what is pending
             assert relative(ours.value, arrays[f"out.{theirs}_center_after"].flatten()) <= rtol
 
 
@@ -128,6 +129,50 @@ def test_five_training_steps_follow_the_reference_trajectory(tmp_path: Path) -> 
             if name.endswith("attn.qkv.bias"):  # the key bias has no gradient but Adam's rounding noise
                 got, want = (torch.cat((t[:32], t[64:])) for t in (got, want))
             assert (got - want).abs().max() <= 1e-5, (side, name)
+
+
+def dense(logits: torch.Tensor) -> ssl_core.Logits:
+    """Given logits as the product that the losses take."""
+    return ssl_core.Logits(logits, torch.eye(logits.shape[1], dtype=logits.dtype))
+
+
+@pytest.mark.parametrize(("dtype", "bound"), [(torch.float64, 1e-12), (torch.float32, 2e-6)])
+def test_sinkhorn_targets_equal_the_reference(dtype: torch.dtype, bound: float) -> None:
+    arrays = load_file(GOLDEN / "sinkhorn.safetensors")
+    for name, case in json.loads((GOLDEN / "sinkhorn.json").read_text())["cases"].items():
+        logits = dense(arrays[f"{name}.logits"].to(dtype))
+        bias = ssl_core.sinkhorn_bias(logits, case["temp"], case["iterations"])
+        got = ssl_core.Targets(logits, case["temp"], bias)[:]
+        assert relative(got, arrays[f"{name}.out"]) <= bound, name
+
+
+@pytest.mark.parametrize(("dtype", "bound"), [(torch.float64, 1e-12), (torch.float32, 2e-6)])
+def test_centred_targets_equal_the_reference(dtype: torch.dtype, bound: float) -> None:
+    arrays = load_file(GOLDEN / "softmax_center.safetensors")
+    for kind, case in json.loads((GOLDEN / "softmax_center.json").read_text())["cases"].items():
+        centre = ssl_core.Centre(24, case["momentum"]).to(dtype)
+        centre.value.copy_(arrays[f"{kind}.center0"].flatten())
+        for call, temperature in enumerate(case["temps"]):
+            logits = dense(arrays[f"{kind}.call{call}.logits"].to(dtype).flatten(0, -2))
+            got = ssl_core.Targets(logits, temperature, centre.bias(logits, temperature))[:]
+            assert relative(got, arrays[f"{kind}.call{call}.softmax"].flatten(0, -2)) <= bound
+            assert relative(centre.value, arrays[f"{kind}.call{call}.center_used"].flatten()) <= bound
+        centre.bias(dense(torch.zeros(0, 24, dtype=dtype)), 1.0)
+        assert relative(centre.value, arrays[f"{kind}.center_final"].flatten()) <= bound
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
+def test_koleo_and_its_gradient_equal_the_reference(dtype: torch.dtype) -> None:
+    arrays = load_file(GOLDEN / "koleo.safetensors")
+    for name, case in json.loads((GOLDEN / "koleo.json").read_text())["cases"].items():
+        x = arrays[f"{name}.x"].to(dtype).requires_grad_()
+        loss = ssl_core.koleo(x)
+        loss.backward()
+        close = name == "near_duplicates"
+        rtol, bound = (1e-12, 1e-12) if dtype == torch.float64 else (2e-5, 5e-3) if close else (2e-6, 5e-6)
+        assert float(loss.detach()) == pytest.approx(case["loss_float64"], rel=rtol), name
+        assert x.grad is not None
+        assert relative(x.grad, arrays[f"{name}.grad"]) <= bound or not arrays[f"{name}.grad"].any(), name
 
 
 def test_position_embeddings_equal_the_reference_at_every_size() -> None:

@@ -23,6 +23,7 @@ TINY = [
     "head.hidden=32",
     "head.bottleneck=16",
     "crops.global_size=48",
+    "crops.encode_size=72",
     "crops.local_size=24",
     "train.batch_size=6",
     "train.log_every=1",
@@ -150,6 +151,7 @@ def test_exported_encoder_is_a_transformers_dinov2_with_equal_features(tmp_path:
     assert (a[:, 0] - b.cls).abs().max() <= 1e-5
     assert (a[:, 1:] - b.patches).abs().max() <= 1e-5
     assert processor["image_mean"] == [0.5307]
+    assert processor["crop_size"] == {"height": 72, "width": 72}
     state = ours.state_dict()
     assert equal(ssl_core.from_transformers(ssl_core.to_transformers(state)), state)
 

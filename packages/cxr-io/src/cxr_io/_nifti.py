@@ -50,10 +50,11 @@ def read_volume(path: str | Path) -> Volume:
 def read_slice(path: Path, intensity: str) -> tuple[NDArray[np.uint16], tuple[float, float]]:
     """Pixels (H, W) over 0..65535 and spacing of a NIfTI file of one slice; its first axis is the columns."""
     volume = _load(path, MOST_BYTES, flat=True)
-    values = volume.array.reshape(volume.array.shape[:2]).T
+    columns, rows = volume.array.shape[:2]
+    values = volume.array.reshape(columns, rows).T
     if values.dtype.kind not in "iuf" or not np.isfinite(values).all():
         raise CxrError("unreadable", "expected finite numbers in a NIfTI image")
-    refuse_small(values.shape[0], values.shape[1])
+    refuse_small(rows, columns)
     words = _words(values)
     counts = count(words)
     levels = stretch(np.arange(len(counts), dtype=float), counts, intensity == "percentile")

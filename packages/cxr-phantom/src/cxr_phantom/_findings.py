@@ -134,7 +134,7 @@ def _edema(scene: Scene, finding: Finding, rng: np.random.Generator) -> None:
     reach = np.float32(0.9 * anatomy.width)
     near = np.exp(-((canvas.x / reach) ** 2) - ((canvas.y - np.float32(hilum)) / (1.1 * reach)) ** 2)
     fluff = np.clip(_grain(canvas, 20, rng), -0.8, 2)
-    _veil(scene, fluff * near, 0.1 + 0.25 * finding.extent)
+    _veil(scene, fluff * near, 0.16 + 0.34 * finding.extent)
     scene.mark("edema", (near > 0.6) & ((scene.lung[-1] | scene.lung[1]) > 0))
 
 
@@ -144,7 +144,7 @@ def _fibrosis(scene: Scene, finding: Finding, rng: np.random.Generator) -> None:
     low = np.clip((canvas.y - np.float32(anatomy.top)) / np.float32(anatomy.height), 0, 1)
     where = 0.35 + 0.65 * low
     net = 0.65 - np.minimum(np.abs(_grain(canvas, 10, rng)), 1.5)
-    _veil(scene, net * where, 0.1 + 0.25 * finding.extent)
+    _veil(scene, net * where, 0.16 + 0.34 * finding.extent)
     scene.mark("fibrosis", (where > 0.6) & ((scene.lung[-1] | scene.lung[1]) > 0))
 
 

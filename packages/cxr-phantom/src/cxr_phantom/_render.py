@@ -231,28 +231,28 @@ def _ribs(canvas: Canvas, anatomy: Anatomy, bone: Image) -> dict[str, NDArray[np
 
 
 def _cartilage(canvas: Canvas, anatomy: Anatomy, bone: Image, rng: np.random.Generator) -> None:
-    """Calcified costal cartilage, from middle age on: along its edges in men, along its middle in women."""
+    """Calcified costal cartilage, from middle age on: along its edges in men, along its middle in women.
+
+    The pattern of either sex is after Navani, Shah and Levy 1970; how much there is follows the patient's `calcified`.
+    """
     patient = anatomy.patient
-    amount = patient.calcified
-    if amount <= 0:
-        return
-    layer = np.zeros(bone.shape, np.uint8)
+    spots: list[tuple[Points, float]] = []
     for side in SIDES:
         for number in range(2, 9):
             _, front = anatomy.rib(side, number)
             end = front[-1]
-            s = np.linspace(0, 1, 12)[:, None]
-            stretch = end + s * np.array([-side * 0.75 * max(abs(end[0]) - 18, 6), -6.0 * number / 4])
-            lines = tube_walls(stretch, 0.42 * patient.rib_width) if patient.sex == "M" else (stretch,)
+            to_sternum = np.array([-side * 0.75 * max(abs(end[0]) - 18, 6), -1.5 * number])
+            middle = end + np.linspace(0, 1, 12)[:, None] * to_sternum
+            lines = tube_walls(middle, 0.42 * patient.rib_width) if patient.sex == "M" else (middle,)
             for line in lines:
-                here = rng.random(len(line)) < 0.45 * amount
-                spots = line[here] + rng.normal(0, 1.0, (int(here.sum()), 2))
-                canvas.lines(
-                    layer, [(np.stack([p, p + 0.5]), float(rng.uniform(3, 6))) for p in spots] or [(line[:2], 0.1)], 200
-                )
-    bone += cv2.GaussianBlur(layer, (0, 0), max(0.5, 0.8 / canvas.mm)).astype(np.float32) * np.float32(
-        9 * patient.bone / 255
-    )
+                here = line[rng.random(len(line)) < 0.45 * patient.calcified]
+                at = here + rng.normal(0, 1.0, here.shape)
+                spots += [(np.stack([p, p + 0.5]), float(rng.uniform(3, 6))) for p in at]
+    if spots:
+        layer = np.zeros(bone.shape, np.uint8)
+        canvas.lines(layer, spots, 200)
+        blurred = cv2.GaussianBlur(layer, (0, 0), max(0.5, 0.8 / canvas.mm)).astype(np.float32)
+        bone += blurred * np.float32(9 * patient.bone / 255)
 
 
 def _break(path: Points, where: float | None) -> list[Points]:

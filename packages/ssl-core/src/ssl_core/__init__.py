@@ -19,17 +19,19 @@ from ssl_core._config import (
     recipes,
 )
 from ssl_core._crops import make_crops, to_unit
+from ssl_core._cross_entropy import prototype_cross_entropy
 from ssl_core._distributed import process_group, rank, world_size
 from ssl_core._errors import SslError
 from ssl_core._head import DINOHead, Prototypes
 from ssl_core._hf import from_transformers, load_encoder, save_encoder, to_transformers
-from ssl_core._losses import Centre, cross_entropy, koleo, sinkhorn_knopp
+from ssl_core._losses import koleo
 from ssl_core._masking import block_mask, crop_masks
 from ssl_core._monitor import rankme
 from ssl_core._objective import Batch, Network, SelfDistillation
 from ssl_core._param_groups import Multipliers, multipliers, param_groups
 from ssl_core._pos_embed import interpolate_pos_embed
 from ssl_core._schedules import cosine_schedule, warmup_schedule
+from ssl_core._targets import Centre, Logits, Targets, sinkhorn_bias
 from ssl_core._trainer import Images, Trainer, build, make_batch, preview
 from ssl_core._vit import Features, PatchEmbed, VisionTransformer, ViTConfig
 from ssl_core._whitening import whiten_patch_embed
@@ -46,6 +48,7 @@ __all__ = [
     "Features",
     "HeadConfig",
     "Images",
+    "Logits",
     "LossConfig",
     "MaskConfig",
     "ModelConfig",
@@ -56,6 +59,7 @@ __all__ = [
     "Prototypes",
     "SelfDistillation",
     "SslError",
+    "Targets",
     "TrainConfig",
     "Trainer",
     "ViTConfig",
@@ -65,7 +69,6 @@ __all__ = [
     "build",
     "cosine_schedule",
     "crop_masks",
-    "cross_entropy",
     "force_attention",
     "from_transformers",
     "interpolate_pos_embed",
@@ -78,11 +81,12 @@ __all__ = [
     "param_groups",
     "preview",
     "process_group",
+    "prototype_cross_entropy",
     "rank",
     "rankme",
     "recipes",
     "save_encoder",
-    "sinkhorn_knopp",
+    "sinkhorn_bias",
     "to_transformers",
     "to_unit",
     "warmup_schedule",

@@ -71,7 +71,12 @@ class LossConfig:
 
 @dataclass(frozen=True)
 class CropConfig:
-    """Views and their distortions; sizes in pixels, scales as a share of the image's area."""
+    """Views and their distortions; sizes in pixels, scales as a share of the image's area.
+
+    The finished encoder is used at `encode_size`, 0 for the global crops' size. What fills a random crop is smaller in
+    the whole image, so a size of about 1 / sqrt(mean area) times the crops' shows it as it was learned (Touvron et al.
+    2019, "Fixing the train-test resolution discrepancy").
+    """
 
     global_size: int = 518
     global_scale: tuple[float, float] = (0.32, 1.0)
@@ -86,6 +91,7 @@ class CropConfig:
     blur: tuple[float, float, float] = (0.0, 0.9, 0.5)
     mean: float = 0.5307
     std: float = 0.2583
+    encode_size: int = 0
 
 
 @dataclass(frozen=True)
@@ -141,7 +147,7 @@ class Config:
     train: TrainConfig = field(default_factory=TrainConfig)
 
     def __post_init__(self) -> None:
-        for name in ("global_size", "local_size"):
+        for name in ("global_size", "local_size", "encode_size"):
             size = getattr(self.crops, name)
             if size % self.model.patch_size:
                 raise SslError(

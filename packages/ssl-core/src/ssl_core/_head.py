@@ -23,14 +23,16 @@ class Prototypes(nn.Module):
         self.weight_g = nn.Parameter(torch.ones(count, 1))
         self.weight_v = nn.Parameter(nn.Linear(dim, count, bias=False).weight.detach().clone())
 
-    def forward(self, x: Float[Tensor, "n d"]) -> Float[Tensor, "n k"]:
-        """Cosine to each prototype times its gain, for x of unit length."""
-        weight = self.weight_g * self.weight_v / self.weight_v.norm(dim=1, keepdim=True)
-        return nn.functional.linear(x, weight)
+    def forward(self) -> Float[Tensor, "k d"]:
+        """The prototypes: unit vectors times their gains."""
+        return self.weight_g * self.weight_v / self.weight_v.norm(dim=1, keepdim=True)
 
 
 class DINOHead(nn.Module):
-    """Linear-GELU stack to a bottleneck, L2 normalisation, prototypes."""
+    """Linear-GELU stack to a bottleneck, L2 normalisation, prototypes.
+
+    The losses take the two factors of the logits, `project` and `last_layer()`, and never their product as a whole.
+    """
 
     def __init__(self, dim: int, prototypes: int, hidden: int, bottleneck: int, layers: int) -> None:
         super().__init__()
@@ -44,8 +46,12 @@ class DINOHead(nn.Module):
         self.mlp = nn.Sequential(*stack[:-1])
         self.last_layer = Prototypes(bottleneck, prototypes)
 
-    def forward(self, x: Float[Tensor, "n d"]) -> Float[Tensor, "n k"]:
-        """Logits in about [-1, 1]; normalisation eps 1e-12, 1e-6 in half precision."""
+    def project(self, x: Float[Tensor, "n d"]) -> Float[Tensor, "n b"]:
+        """Unit vectors in the bottleneck; normalisation eps 1e-12, 1e-6 in half precision."""
         x = self.mlp(x)
         eps = 1e-6 if x.dtype == torch.float16 else 1e-12
-        return self.last_layer(nn.functional.normalize(x, dim=-1, eps=eps))
+        return nn.functional.normalize(x, dim=-1, eps=eps)
+
+    def forward(self, x: Float[Tensor, "n d"]) -> Float[Tensor, "n k"]:
+        """Logits in about [-1, 1]: cosine to each prototype times its gain."""
+        return nn.functional.linear(self.project(x), self.last_layer())

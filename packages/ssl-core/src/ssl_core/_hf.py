@@ -97,13 +97,14 @@ def save_encoder(model: VisionTransformer, crops: CropConfig, folder: Path) -> N
         "sincos": c.sincos,
         **({"num_register_tokens": c.registers} if c.registers else {}),
     }
+    size = crops.encode_size or c.image_size
     processor = {
         "image_processor_type": "BitImageProcessor",
         "do_resize": True,
-        "size": {"shortest_edge": c.image_size},
+        "size": {"shortest_edge": size},
         "resample": 3,
         "do_center_crop": True,
-        "crop_size": {"height": c.image_size, "width": c.image_size},
+        "crop_size": {"height": size, "width": size},
         "do_rescale": True,
         "rescale_factor": 1 / 255,
         "do_normalize": True,

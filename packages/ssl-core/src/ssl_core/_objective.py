@@ -13,8 +13,10 @@ import torch
 from torch import Tensor, nn
 
 from ssl_core._config import HeadConfig, LossConfig
+from ssl_core._cross_entropy import prototype_cross_entropy
 from ssl_core._head import DINOHead
-from ssl_core._losses import Centre, cross_entropy, koleo, sinkhorn_knopp
+from ssl_core._losses import koleo
+from ssl_core._targets import Centre, Logits, Targets, sinkhorn_bias
 from ssl_core._vit import VisionTransformer
 
 if TYPE_CHECKING:
@@ -44,10 +46,10 @@ class Network(nn.Module):
         self.dino_head = build()
         self.ibot_head = build() if head.separate else None
 
-    def project_patches(self, tokens: Float[Tensor, "m d"]) -> Float[Tensor, "m k"]:
-        """Logits of patch tokens, by the shared head unless there is one of their own."""
-        head = self.dino_head if self.ibot_head is None else self.ibot_head
-        return cast(Tensor, head(tokens))
+    @property
+    def patch_head(self) -> DINOHead:
+        """The head of patch tokens: the shared one unless there is one of their own."""
+        return self.dino_head if self.ibot_head is None else self.ibot_head
 
 
 class SelfDistillation(nn.Module):
@@ -69,18 +71,21 @@ class SelfDistillation(nn.Module):
         self.teacher.eval()
         return self
 
-    def _targets(self, logits: Tensor, centre: Centre, temperature: float) -> Tensor:
+    def _targets(self, head: DINOHead, tokens: Tensor, centre: Centre, temperature: float) -> Targets:
+        logits = Logits(head.project(tokens), head.last_layer())
         sinkhorn = self.loss.centring == "sinkhorn_knopp"
-        targets: Tensor = sinkhorn_knopp(logits, temperature) if sinkhorn else centre.targets(logits, temperature)
-        return targets
+        bias = sinkhorn_bias(logits, temperature) if sinkhorn else centre.bias(logits, temperature)
+        return Targets(logits, temperature, bias)
 
     @torch.no_grad()
-    def teach(self, batch: Batch, masked: Tensor, temperature: float) -> tuple[Tensor, Tensor]:
-        """Targets for class tokens (2B, K) and for masked patches (M, K), from unmasked global crops."""
-        features = self.teacher.backbone(batch.global_crops)
-        cls = self._targets(self.teacher.dino_head(features.cls), self.dino_centre, temperature)
+    def teach(self, batch: Batch, masked: Tensor, temperature: float) -> tuple[Targets, Targets]:
+        """Targets of the 2B class tokens and of the M masked patches, from unmasked global crops."""
+        teacher, features = self.teacher, self.teacher.backbone(batch.global_crops)
         tokens = features.patches.flatten(0, 1)[masked]
-        return cls, self._targets(self.teacher.project_patches(tokens), self.ibot_centre, temperature)
+        return (
+            self._targets(teacher.dino_head, features.cls, self.dino_centre, temperature),
+            self._targets(teacher.patch_head, tokens, self.ibot_centre, temperature),
+        )
 
     def forward(self, batch: Batch, teacher_temperature: float) -> dict[str, Tensor]:
         """One loss evaluation.
@@ -94,32 +99,36 @@ class SelfDistillation(nn.Module):
         locals_ = len(batch.local_crops) // images
         terms_count = crops + crops * locals_
         masked = batch.masks.flatten().nonzero().squeeze(1)
-        cls_target, patch_target = self.teach(batch, masked, teacher_temperature)
+        cls_targets, patch_targets = self.teach(batch, masked, teacher_temperature)
 
         seen = self.student.backbone(batch.global_crops, batch.masks)
         local = self.student.backbone(batch.local_crops).cls if locals_ else seen.cls[:0]
         tokens = seen.patches.flatten(0, 1)[masked]
         if self.student.ibot_head is None:
-            logits = self.student.dino_head(torch.cat((seen.cls, local, tokens)))
             sizes = [len(seen.cls), len(local), len(tokens)]
-            global_logits, local_logits, patch_logits = logits.split(sizes)
+            rows = self.student.dino_head.project(torch.cat((seen.cls, local, tokens))).split(sizes)
+            prototypes = patch_prototypes = self.student.dino_head.last_layer()
         else:
-            global_logits, local_logits = self.student.dino_head(torch.cat((seen.cls, local))).split(
-                [len(seen.cls), len(local)]
+            rows = (
+                *self.student.dino_head.project(torch.cat((seen.cls, local))).split([len(seen.cls), len(local)]),
+                self.student.ibot_head.project(tokens),
             )
-            patch_logits = self.student.project_patches(tokens)
+            prototypes, patch_prototypes = self.student.dino_head.last_layer(), self.student.ibot_head.last_layer()
 
         temperature = settings.student_temperature
+        cls_target = cls_targets[:]
+        alike = cls_target.new_full((1,), 1 / (images * terms_count))
         # Crop i is matched to the teacher's view of the other crop.
         swapped = cls_target.roll(images, dims=0)
-        dino_global = cross_entropy(swapped, global_logits, temperature).sum() / images / terms_count
+        dino_global = prototype_cross_entropy(rows[0], prototypes, swapped, alike.expand(crops * images), temperature)
         # Sum over both teachers first: sum_t CE(t, s) = CE(t0 + t1, s).
         both = cls_target.reshape(crops, images, -1).sum(dim=0).repeat(locals_, 1)
-        dino_local = cross_entropy(both, local_logits, temperature).sum() / images / terms_count
+        dino_local = prototype_cross_entropy(rows[1], prototypes, both, alike.expand(locals_ * images), temperature)
         # Each masked crop counts alike whatever its mask's size; the sum is divided by ALL global crops, also the
         # unmasked, as in dinov2, so the effective weight is about the masking probability.
-        weight = (1.0 / batch.masks.sum(dim=1).clamp(min=1).to(patch_target.dtype))[masked // batch.masks.shape[1]]
-        ibot = (cross_entropy(patch_target, patch_logits, temperature) * weight).sum() / len(batch.masks)
+        per_crop = 1.0 / (batch.masks.sum(dim=1).clamp(min=1).to(cls_target.dtype) * len(batch.masks))
+        weights = per_crop[masked // batch.masks.shape[1]]
+        ibot = prototype_cross_entropy(rows[2], patch_prototypes, patch_targets, weights, temperature)
         terms = {"dino_global": dino_global, "dino_local": dino_local, "ibot": ibot}
         loss = settings.dino_weight * (dino_global + dino_local) + settings.ibot_weight * ibot
         if settings.koleo_weight:

@@ -171,9 +171,7 @@ class Trainer:
         if config.model.whitening and checkpoint is None:
             start_from_patches(config, images, self.model)
         self.model.to(self.device)
-        self._parallel = (
-            nn.parallel.DistributedDataParallel(self.model, broadcast_buffers=False) if self.ranks > 1 else self.model
-        )
+        self._parallel = nn.parallel.DistributedDataParallel(self.model) if self.ranks > 1 else self.model
         o = config.optim
         self.optimizer = torch.optim.AdamW(
             param_groups(

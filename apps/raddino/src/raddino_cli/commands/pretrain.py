@@ -16,7 +16,7 @@ def command(
         list[str] | None, typer.Option("--set", help="Override, as `train.steps=1000`; may be repeated.")
     ] = None,
     processes: Annotated[
-        int | None, typer.Option(min=1, help="Processes that share a batch (default: one per GPU, else per core).")
+        int | None, typer.Option(min=1, help="Processes that share a batch (default: one per GPU, else one).")
     ] = None,
 ) -> None:
     """Train an encoder by self-distillation (DINO + iBOT); run again, it goes on exactly where it stopped.

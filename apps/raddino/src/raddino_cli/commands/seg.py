@@ -17,7 +17,7 @@ Head = Annotated[Path, typer.Option(help="The head's file.")]
 @app.command()
 def train(
     features: Features, shards: Shards, head: Head, mask: Mask = "lungs",
-    epochs: Annotated[int, typer.Option(help="Passes over the training images.")] = 10,
+    epochs: Annotated[int, typer.Option(help="Passes over the training images.")] = 6,
 ) -> None:  # fmt: skip
     """Fit the head on the split train, keeping the best epoch on val.
 

@@ -135,9 +135,11 @@ def _pretrain(shards: Path, out: Path, settings: Settings) -> None:
 
 def _specs(trained: Path, named: Path | None = None) -> dict[str, str]:
     """The trained encoder, the same with random weights, and raw pixels on its patch grid; `named` by another path."""
-    facts = json.loads((trained / "encoder" / "config.json").read_bytes())
+    config, processor = (
+        json.loads((trained / "encoder" / name).read_bytes()) for name in ("config.json", "preprocessor_config.json")
+    )
     run = named or trained
-    grid = f"pixels:16@{facts['image_size']}/{facts['patch_size']}"
+    grid = f"pixels:16@{processor['crop_size']['height']}/{config['patch_size']}"
     return dict(zip(ENCODERS, (str(run), f"random:{run}", grid), strict=True))
 
 

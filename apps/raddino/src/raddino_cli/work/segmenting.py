@@ -41,7 +41,7 @@ def tokens_of(features: Features, rows: NDArray[np.intp]) -> NDArray[np.float32]
 
 
 def train_head(
-    folder: Path, shards: Path, mask: str, epochs: int = 10, progress: Progress | None = None
+    folder: Path, shards: Path, mask: str, epochs: int = 6, progress: Progress | None = None
 ) -> raddino_seg.LinearDecoder:
     """Fit on train, choose the epoch on val."""
     features = load_features(folder)

@@ -45,8 +45,9 @@ class ImagesInMemory(Sequence[Tensor]):
 def pretrain(shards: Path, out: Path, recipe: str, overrides: list[str], *, processes: int | None = None) -> None:
     """Train on the split train of some shards, with a bar of its own.
 
-    `processes` of this machine share each batch; by default one a GPU, or one a core up to four, as far as the batch
-    divides. Started by torchrun, this process is one of the run's and `processes` must be left out.
+    `processes` of this machine share each batch; by default one a GPU as far as the batch divides, and one that uses
+    all cores without a GPU: there the threads of one process wait for each other less than processes do. Started by
+    torchrun, this process is one of the run's and `processes` must be left out.
     """
     config = ssl_core.load_config(recipe, overrides)
     if "RANK" in os.environ:
@@ -73,7 +74,7 @@ def pretrain(shards: Path, out: Path, recipe: str, overrides: list[str], *, proc
 
 
 def _share(batch_size: int) -> int:
-    most = torch.cuda.device_count() or min(os.cpu_count() or 1, 4)
+    most = max(1, torch.cuda.device_count())
     return max(n for n in range(1, most + 1) if batch_size % n == 0)
 
 

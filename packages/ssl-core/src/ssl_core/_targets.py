@@ -1,0 +1,114 @@
+"""The teacher's targets over prototypes, row by row when they are needed: no matrix of tokens x prototypes is kept.
+
+Both ways of centring are a softmax with a bias for each prototype: target = softmax(logits / temperature + bias). The
+running centre gives bias = -centre / temperature. Sinkhorn-Knopp scales columns and rows by turns and ends with the
+rows, and to scale rows to sum 1 is what softmax does; so its columns' scale, in logarithms, is the bias.
+
+Everything is float32 (float64 stays float64) whatever precision the network ran in.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor, nn
+
+from ssl_core._distributed import max_over_ranks, sum_over_ranks
+from ssl_core._losses import full_precision
+
+if TYPE_CHECKING:
+    from jaxtyping import Float
+
+CHUNK = 1 << 24
+"""Logits that are held at a time: 64 MiB in float32."""
+
+
+def row_chunks(rows: int, columns: int) -> Iterator[slice]:
+    """Slices of at most `CHUNK` elements, of one row at least."""
+    step = max(1, CHUNK // max(columns, 1))
+    for start in range(0, rows, step):
+        yield slice(start, min(start + step, rows))
+
+
+class Logits:
+    """A product of n rows and k prototypes, computed again in chunks unless it fits into one."""
+
+    def __init__(self, rows: Float[Tensor, "n d"], prototypes: Float[Tensor, "k d"]) -> None:
+        self._rows, self._prototypes = rows, prototypes
+        self.shape = (len(rows), len(prototypes))
+        self._kept = self._compute(slice(None)) if len(rows) * len(prototypes) <= CHUNK else None
+
+    def _compute(self, which: slice) -> Tensor:
+        return full_precision(nn.functional.linear(self._rows[which], self._prototypes))
+
+    def __getitem__(self, which: slice) -> Float[Tensor, "m k"]:
+        return self._compute(which) if self._kept is None else self._kept[which]
+
+    def column_sums(self) -> Tensor:
+        """Sums over rows (k,), without the matrix: summing and multiplying commute."""
+        total = full_precision(self._rows).sum(dim=0, keepdim=True)
+        return full_precision(nn.functional.linear(total, full_precision(self._prototypes))).squeeze(0)
+
+
+class Targets:
+    """Distributions over prototypes, made for the rows that are asked for; `bias` (k,) is added to the logits."""
+
+    def __init__(self, logits: Logits, temperature: float, bias: Tensor) -> None:
+        self._logits, self._temperature, self._bias = logits, temperature, bias
+
+    def __getitem__(self, which: slice) -> Float[Tensor, "m k"]:
+        return torch.softmax(self._logits[which] / self._temperature + self._bias, dim=-1)
+
+
+class Centre(nn.Module):
+    """Running mean of the teacher's logits, subtracted before its softmax (Caron et al. 2021, section 3.1).
+
+    As in dinov2 the mean of a step is pending until the next one: step t is centred by what steps < t saw. The mean
+    is over the rows of all processes; dinov2 averages each process's mean of masked patches, whatever their number.
+    """
+
+    value: Tensor
+    pending: Tensor
+    has_pending: Tensor
+
+    def __init__(self, prototypes: int, momentum: float) -> None:
+        super().__init__()
+        self.momentum = momentum
+        self.register_buffer("value", torch.zeros(prototypes))
+        self.register_buffer("pending", torch.zeros(prototypes))
+        self.register_buffer("has_pending", torch.zeros((), dtype=torch.bool))
+
+    @torch.no_grad()
+    def bias(self, logits: Logits, temperature: float) -> Tensor:
+        """Apply the pending mean, give -centre / temperature (k,), and keep the mean of these logits."""
+        updated = self.value * self.momentum + self.pending * (1 - self.momentum)
+        self.value.copy_(torch.where(self.has_pending, updated, self.value))
+        sums = logits.column_sums()
+        total = sum_over_ranks(torch.cat((sums, sums.new_full((1,), logits.shape[0]))))
+        self.has_pending.copy_(total[-1] > 0)
+        self.pending.copy_(torch.where(self.has_pending, total[:-1] / total[-1], self.pending))
+        return -self.value / temperature
+
+
+@torch.no_grad()
+def sinkhorn_bias(logits: Logits, temperature: float, iterations: int = 3) -> Tensor:
+    """Log scale (k,) of the columns after `iterations` of Sinkhorn-Knopp (Caron et al. 2020, SwAV, section 3.1).
+
+    With it each prototype is used alike over the rows of all processes, whose numbers may differ. One pass over the
+    logits an iteration.
+    """
+    chunks = list(row_chunks(*logits.shape))
+    # A common factor cancels: taking out the maximum keeps exp from overflowing.
+    maxima = [logits[rows].amax() for rows in chunks]
+    like = logits[slice(0, 0)]
+    most = max_over_ranks(torch.stack(maxima).amax() if maxima else like.new_full((), -torch.inf))
+    scale: Tensor = like.new_ones(logits.shape[1])
+    for iteration in range(iterations):
+        sums = torch.zeros_like(scale)
+        for rows in chunks:
+            plan = torch.exp((logits[rows] - most) / temperature)
+            sums += plan.sum(dim=0) if iteration == 0 else (1 / (plan @ scale)) @ plan
+        scale = 1 / (sum_over_ranks(sums) * len(scale))
+    return torch.log(scale)
