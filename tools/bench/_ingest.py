@@ -93,9 +93,6 @@ def _peer(source: Path, out: Path) -> None:
     for path in sorted(source.iterdir()):
         ds = pydicom.dcmread(path)
         values = ds.pixel_array.astype(np.float32)
-        values = (values - values.min()) / (values.max() - values.min()) * 255
-        if ds.PhotometricInterpretation == "MONOCHROME1":
-            values = 255 - values
         scale = min(values.shape) / _SIDE
         rows, columns = (round(side / scale) for side in values.shape)
         sy, sx = values.shape[0] / rows, values.shape[1] / columns
@@ -105,7 +102,10 @@ def _peer(source: Path, out: Path) -> None:
         resample.SetOutputSpacing((sx, sy))
         resample.SetOutputOrigin(((sx - 1) / 2, (sy - 1) / 2))
         small = sitk.GetArrayFromImage(resample.Execute(sitk.GetImageFromArray(values)))
-        Image.fromarray(np.round(np.clip(small, 0, 255)).astype(np.uint8)).save(out / f"{path.stem}.png")
+        small = (small - small.min()) / (small.max() - small.min()) * 255
+        if ds.PhotometricInterpretation == "MONOCHROME1":
+            small = 255 - small
+        Image.fromarray(np.round(small).astype(np.uint8)).save(out / f"{path.stem}.png")
 
 
 def _compare(ours: Path, peer: Path, source: Path) -> str:
