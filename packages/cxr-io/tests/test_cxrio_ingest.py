@@ -307,4 +307,6 @@ def test_the_example_of_the_readme_runs(tmp_path: Path, monkeypatch: pytest.Monk
     text = (Path(__file__).parents[1] / "README.md").read_text()
     monkeypatch.chdir(tmp_path)
     Path("archive").mkdir()
-    exec(compile(text.split("```python\n")[1].split("```")[0], "README.md", "exec"), {})
+    cv2.imwrite("archive/a.png", np.random.default_rng(0).integers(0, 65535, (600, 500), dtype=np.uint16))
+    code = "\n".join(part.split("```")[0] for part in text.split("```python\n")[1:3])  # to read, and to ingest
+    exec(compile(code, "README.md", "exec"), {})

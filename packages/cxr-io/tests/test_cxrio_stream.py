@@ -296,7 +296,7 @@ def test_any_url_of_fsspec_is_read(place: Path, tmp_path: Path, monkeypatch: pyt
 def test_the_example_of_the_readme_runs(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    text = (Path(__file__).parents[1] / "README.md").read_text().split("## Streaming")[1]
+    text = (Path(__file__).parents[1] / "README.md").read_text().split("## Stream it")[1]
     monkeypatch.chdir(tmp_path)
     shards(Path("shards"), 5, 7)
     exec(compile(text.split("```python\n")[1].split("```")[0], "README.md", "exec"), {})
