@@ -2,13 +2,25 @@
 
 from collections.abc import Callable
 
+from tools.bench._codecs import codecs
+from tools.bench._ingest import ingest
+from tools.bench._memory import memory, million
 from tools.bench._phantom import phantom
 from tools.bench._probes import bootstrap, sweep
 from tools.bench._prototypes import prototypes
+from tools.bench._read import read
 from tools.bench._resize import resize
+from tools.bench._stream import stream, stream_start
 
 BENCHES: dict[str, Callable[[], str]] = {
     "resize": resize,
+    "read": read,
+    "codecs": codecs,
+    "ingest": ingest,
+    "stream": stream,
+    "start": stream_start,
+    "memory": memory,
+    "million": million,
     "phantom": phantom,
     "sweep": sweep,
     "bootstrap": bootstrap,

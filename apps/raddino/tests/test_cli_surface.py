@@ -16,9 +16,10 @@ from pydicom.data import get_testdata_file
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 COMMANDS = [
-    [], ["demo"], ["doctor"], ["phantom"], ["data"], ["data", "ingest"], ["data", "info"], ["data", "verify"],
-    ["pretrain"], ["embed"], ["probe"], ["seg"], ["seg", "train"], ["seg", "evaluate"], ["seg", "predict"], ["report"],
-    ["report", "generate"], ["report", "evaluate"],
+    [], ["demo"], ["doctor"], ["phantom"], ["data"], ["data", "ingest"], ["data", "doctor"], ["data", "info"],
+    ["data", "verify"], ["data", "duplicates"], ["pretrain"], ["embed"], ["probe"], ["seg"],
+    ["seg", "train"], ["seg", "evaluate"], ["seg", "predict"], ["report"], ["report", "generate"],
+    ["report", "evaluate"],
 ]  # fmt: skip
 SNAPSHOT = Path(__file__).with_name("command_line.txt")
 
@@ -120,7 +121,7 @@ def test_bad_files_are_listed_and_the_good_ones_go_on(raddino: Run, tmp_path: Pa
     done = raddino("data", "ingest", source, tmp_path / "out", "--short-side", "32", "--json")
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["accepted"] == 4
-    lines = (tmp_path / "out" / "rejected.jsonl").read_text().splitlines()
+    lines = (tmp_path / "out.rejected.jsonl").read_text().splitlines()
     codes = {entry["file"]: entry["code"] for entry in map(json.loads, lines)}
     assert codes == {
         "constant.png": "constant", "dot.png": "too_small", "notes.txt": "not_an_image", "ct.dcm": "not_a_radiograph",
@@ -132,3 +133,81 @@ def test_bad_files_are_listed_and_the_good_ones_go_on(raddino: Run, tmp_path: Pa
         "data", "ingest", source, tmp_path / "two", "--labels", tmp_path / "labels.csv", "--short-side", "32", "--json"
     )
     assert json.loads(labelled.stdout)["reasons"] == {"missing_file": 1}
+
+
+def archive(root: Path, count: int = 6) -> Path:
+    root.mkdir()
+    rng = np.random.default_rng(0)
+    for i in range(count):
+        cv2.imwrite(str(root / f"{i}.png"), rng.integers(0, 65535, (64, 64), dtype=np.uint16))
+    return root
+
+
+def test_an_ingest_leaves_out_what_a_list_names_and_says_where_the_names_are(raddino: Run, tmp_path: Path) -> None:
+    (tmp_path / "list.txt").write_text("0.png\n")
+    done = raddino(
+        "data", "ingest", archive(tmp_path / "source"), tmp_path / "out", "--short-side", "32", "--exclude",
+        tmp_path / "list.txt",
+    )  # fmt: skip
+    assert "5 images in" in done.stdout
+    assert f"1 rejected (1 excluded); named in {tmp_path / 'out.rejected.jsonl'}" in done.stderr
+
+
+def test_duplicates_are_found_within_a_folder_of_shards(raddino: Run, tmp_path: Path) -> None:
+    source = archive(tmp_path / "source")
+    (source / "again.png").write_bytes((source / "1.png").read_bytes())
+    raddino("data", "ingest", source, tmp_path / "out", "--short-side", "32")
+    found = json.loads(raddino("data", "duplicates", tmp_path / "out", "--json").stdout)["duplicates"]
+    assert [pair["distance"] for pair in found] == [0]
+    assert "1 pairs" in raddino("data", "duplicates", tmp_path / "out").stdout
+
+
+def test_help_names_every_layout() -> None:
+    import cxr_io
+    from raddino_cli.commands.data import DATASETS
+
+    assert DATASETS == cxr_io.DATASETS
+
+
+def test_the_doctor_of_data_tells_before_an_ingest(raddino: Run, tmp_path: Path) -> None:
+    source = archive(tmp_path / "source")
+    (source / "ct.dcm").write_bytes(Path(get_testdata_file("CT_small.dcm")).read_bytes())
+    found = json.loads(raddino("data", "doctor", source, "--sample", "0", "--json").stdout)
+    assert (found["files"], found["modalities"]) == (7, {"CT": 1})
+    assert found["estimate"]["images"] == 6
+    told = raddino("data", "doctor", source, "--sample", "3")
+    assert told.returncode == 0
+    assert "3 of 7 files" in told.stdout
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["source"]
+
+
+def test_codec_and_key_of_a_file_and_other_settings_are_refused(raddino: Run, tmp_path: Path) -> None:
+    source, key = archive(tmp_path / "source"), tmp_path / "secret"
+    key.write_text("a key of sixteen characters or more\n")
+    words = ["data", "ingest", source, tmp_path / "out", "--short-side", "32", "--key-file", key]
+    assert raddino(*words, "--codec", "jxl").returncode == 0
+    assert raddino("data", "verify", tmp_path / "out").returncode == 0
+    assert not (tmp_path / "out.key").exists()
+    one_line(raddino(*words, "--codec", "png", "--bits", "8"), "bits 16 and codec jxl, and now bits 8 and codec png")
+    key.write_text("short")
+    one_line(raddino(*words), "at least 16 characters, got 5")
+    assert raddino(*words, "--workers", "-1").returncode == 2
+
+
+def test_verify_names_what_is_damaged(raddino: Run, tmp_path: Path) -> None:
+    raddino("data", "ingest", archive(tmp_path / "source"), tmp_path / "out", "--short-side", "32")
+    shard = next((tmp_path / "out").glob("*.tar"))
+    data = bytearray(shard.read_bytes())
+    data[700] ^= 1
+    shard.write_bytes(data)
+    done = raddino("data", "verify", tmp_path / "out", "--json")
+    assert done.returncode == 1
+    damaged = json.loads(done.stdout)["damaged"]
+    assert {entry["shard"] for entry in damaged} == {shard.name}
+    assert sum(entry["sample"] is not None for entry in damaged) == 1
+
+
+def test_progress_in_a_file_has_an_estimate(raddino: Run, tmp_path: Path) -> None:
+    done = raddino("data", "ingest", archive(tmp_path / "source", 12), tmp_path / "out", "--short-side", "32")
+    assert "ingest: 12/12" in done.stderr
+    assert re.search(r"ingest: \d+/12, 0:00:\d\d left", done.stderr)

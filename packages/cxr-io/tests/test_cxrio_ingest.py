@@ -1,16 +1,16 @@
 """Facts about ingest and the stream: determinism, resume, identity, splits, damage."""
 
 import json
-import signal
 import subprocess
 import sys
-import time
+import tarfile
 from pathlib import Path
 
 import cv2
 import cxr_io
 import numpy as np
 import pytest
+from cxr_io._shards import decode
 
 KEY = "a key for these tests"
 SCRIPT = (
@@ -33,7 +33,7 @@ def archive(root: Path, count: int = 40, side: int = 96) -> Path:
 
 
 def take(source: Path, out: Path, **options: object) -> cxr_io.IngestSummary:
-    return cxr_io.ingest(source, out, **{"short_side": 64, "samples_per_shard": 8, "key": KEY, "workers": 1, **options})  # type: ignore[arg-type]
+    return cxr_io.ingest(source, out, **{"short_side": 64, "samples_per_shard": 8, "key": KEY, "workers": 0, **options})  # type: ignore[arg-type]
 
 
 def content(folder: Path) -> dict[str, bytes]:
@@ -45,24 +45,6 @@ def test_any_number_of_workers_gives_the_same_bytes(tmp_path: Path) -> None:
     take(source, tmp_path / "one")
     take(source, tmp_path / "two", workers=2)
     assert content(tmp_path / "one") == content(tmp_path / "two")
-
-
-def test_killed_and_started_again_gives_the_same_bytes(tmp_path: Path) -> None:
-    source = archive(tmp_path / "source", 60, 400)
-    take(source, tmp_path / "whole")
-    command = [sys.executable, "-c", SCRIPT, str(source), str(tmp_path / "cut"), KEY]
-    process = subprocess.Popen(command)
-    while not list((tmp_path / "cut").glob("*.tar")) and process.poll() is None:
-        time.sleep(0.01)
-    process.send_signal(signal.SIGKILL)
-    process.wait()
-    assert not (tmp_path / "cut" / "index.json").exists()
-    first = next((tmp_path / "cut").glob("*.tar"))
-    stamp = first.stat().st_mtime_ns if (tmp_path / "cut" / ".journal" / f"{first.name}.json").exists() else None
-    take(source, tmp_path / "cut")
-    assert content(tmp_path / "cut") == content(tmp_path / "whole")
-    if stamp:
-        assert first.stat().st_mtime_ns == stamp
 
 
 def test_samples_hold_labels_masks_and_reports_and_no_identity(tmp_path: Path) -> None:
@@ -123,11 +105,21 @@ def test_what_cannot_be_read_is_listed_and_the_rest_goes_on(tmp_path: Path) -> N
     table = (source / "labels.csv").read_text() + "sub/absent.png,P,M,50,1,,\n"
     (source / "labels.csv").write_text(table)
     (source / "sub" / "SECRET000.png").write_bytes(b"not an image")
+    cv2.imwrite(str(source / "sub" / "SECRET001.png"), np.full((40, 50), 7, np.uint8))
     summary = take(source, tmp_path / "out")
-    assert (summary.accepted, summary.reasons) == (7, {"missing_file": 1, "not_an_image": 1})
-    lines = [json.loads(line) for line in (tmp_path / "out" / "rejected.jsonl").read_text().splitlines()]
-    assert [line["file"] for line in lines] == ["sub/SECRET000.png", "sub/absent.png"]
-    assert all("expected" in line["reason"] for line in lines)
+    assert (summary.accepted, summary.reasons) == (6, {"missing_file": 1, "not_an_image": 1, "constant": 1})
+    named, shared = (
+        [json.loads(line) for line in path.read_text().splitlines()]
+        for path in (tmp_path / "out.rejected.jsonl", tmp_path / "out" / "rejected.jsonl")
+    )
+    assert [line["file"] for line in named] == ["sub/SECRET000.png", "sub/SECRET001.png", "sub/absent.png"]
+    assert all("expected" in line["reason"] for line in named)
+    assert [(line["file"], line["code"]) for line in shared] == [(line["key"], line["code"]) for line in named]
+    assert shared[1]["reason"] == named[1]["reason"] == "expected an image, got one value everywhere (7)"
+    assert [shared[i]["reason"] for i in (0, 2)] == [
+        "expected DICOM, PNG, JPEG, TIFF or NIfTI, got a file of another kind", "expected a file, found none",
+    ]  # fmt: skip
+    assert (tmp_path / "out.rejected.jsonl").stat().st_mode & 0o777 == 0o600
 
 
 @pytest.mark.parametrize(
@@ -178,16 +170,81 @@ def test_the_stream_goes_on_exactly_and_shuffles_by_seed_and_epoch(tmp_path: Pat
     assert [s.key for s in second] == [s.key for s in stream(seed=3, epoch=1)]
 
 
-def test_damage_is_found(tmp_path: Path) -> None:
+@pytest.mark.parametrize("place", ["png", "json", "txt", "lungs.mask.png"])
+def test_damage_names_the_shard_and_the_sample(tmp_path: Path, place: str) -> None:
     take(archive(tmp_path / "source"), tmp_path / "out")
     assert cxr_io.verify(tmp_path / "out") == []
     shard = next((tmp_path / "out").glob("train-*.tar"))
+    with tarfile.open(shard) as tar:
+        member = tar.getmembers()[4 * 3 + ["png", "json", "lungs.mask.png", "txt"].index(place)]
     data = bytearray(shard.read_bytes())
-    data[3000:3100] = bytes(100)
+    data[member.offset_data + member.size - 2] ^= 4
     shard.write_bytes(data)
     found = cxr_io.verify(tmp_path / "out")
     assert {damage.shard for damage in found} == {shard.name}
     assert any("SHA-256" in damage.problem for damage in found)
+    assert [damage.sample for damage in found if damage.sample] == [member.name.partition(".")[0]]
+
+
+def test_what_is_missing_or_damaged_beside_the_samples_is_found(tmp_path: Path) -> None:
+    take(archive(tmp_path / "source"), tmp_path / "out")
+    shard, table = next((tmp_path / "out").glob("train-*.tar")), tmp_path / "out" / "samples.parquet"
+    shard.unlink()
+    table.write_bytes(table.read_bytes()[:-3])
+    assert {damage.shard for damage in cxr_io.verify(tmp_path / "out")} == {shard.name, table.name}
+    table.unlink()
+    with pytest.raises(cxr_io.CxrError, match=r"expected samples\.parquet"):
+        cxr_io.info(tmp_path / "out")
+    take(tmp_path / "source", tmp_path / "out")
+    assert cxr_io.verify(tmp_path / "out") == []
+
+
+def test_the_table_says_what_the_shards_hold(tmp_path: Path) -> None:
+    from pyarrow.parquet import read_table
+
+    take(archive(tmp_path / "source"), tmp_path / "out")
+    rows = {row["key"]: row for row in read_table(tmp_path / "out" / "samples.parquet").to_pylist()}
+    assert len(rows) == 40
+    index = json.loads((tmp_path / "out" / "index.json").read_text())
+    assert [row["shard"] for row in rows.values()] == [e["name"] for e in index["shards"] for _ in range(e["samples"])]
+    for split, count in index["splits"].items():
+        for sample in cxr_io.ShardStream(tmp_path / "out", split=split) if count else []:
+            row = rows[sample.key]
+            assert (row["split"], row["masks"], row["report"]) == (split, ["lungs"], True)
+            assert row["label.opacity"] == sample.meta["labels"]["opacity"]
+            assert all(row[name] == sample.meta[name] for name in ("patient", "study", "view", "sex", "age"))
+
+
+@pytest.mark.parametrize("bits", [16, 8])
+def test_jpeg_xl_samples_are_those_of_png(tmp_path: Path, bits: int) -> None:
+    pytest.importorskip("imagecodecs")
+    source = archive(tmp_path / "source", 8)
+    for codec in cxr_io.CODECS:
+        take(source, tmp_path / codec, codec=codec, bits=bits)
+        assert cxr_io.verify(tmp_path / codec) == []
+    for split in cxr_io.info(tmp_path / "png")["splits"]:
+        streams = [cxr_io.ShardStream(tmp_path / codec, split=split) for codec in cxr_io.CODECS]
+        for one, other in zip(*streams, strict=True):
+            assert np.array_equal(one.image, other.image)
+            assert np.array_equal(one.masks["lungs"], other.masks["lungs"])
+            assert (one.key, one.meta, one.report) == (other.key, other.meta, other.report)
+    with pytest.raises(cxr_io.CxrError, match="codec of png, jxl; got 'gif'"):
+        take(source, tmp_path / "gif", codec="gif")
+
+
+def test_a_jpeg_xl_sample_that_does_not_decode_is_named(tmp_path: Path) -> None:
+    pytest.importorskip("imagecodecs")
+    with pytest.raises(cxr_io.CxrError, match="sample a to hold a readable image"):
+        decode("a", {"jxl": b"nothing", "json": b"{}"})
+
+
+def test_without_imagecodecs_jpeg_xl_is_one_sentence() -> None:
+    code = (
+        "import sys\nsys.modules['imagecodecs'] = None\nimport cxr_io\nfrom cxr_io._shards import decode\n"
+        "try:\n    decode('a', {'jxl': b'', 'json': b'{}'})\nexcept cxr_io.CxrError as error:\n    print(error)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert "pip install 'cxr-io[codecs]'" in done.stdout
 
 
 def test_info_counts(tmp_path: Path) -> None:
@@ -250,4 +307,6 @@ def test_the_example_of_the_readme_runs(tmp_path: Path, monkeypatch: pytest.Monk
     text = (Path(__file__).parents[1] / "README.md").read_text()
     monkeypatch.chdir(tmp_path)
     Path("archive").mkdir()
-    exec(compile(text.split("```python\n")[1].split("```")[0], "README.md", "exec"), {})
+    cv2.imwrite("archive/a.png", np.random.default_rng(0).integers(0, 65535, (600, 500), dtype=np.uint16))
+    code = "\n".join(part.split("```")[0] for part in text.split("```python\n")[1:3])  # to read, and to ingest
+    exec(compile(code, "README.md", "exec"), {})

@@ -5,16 +5,19 @@ from __future__ import annotations
 import json
 import math
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 from typing import Any
 
 Progress = Callable[[int, int], None]
+_QUIET = 600.0  # seconds without a line in the log of a long run
 
 
 @contextmanager
 def bar(title: str) -> Iterator[Progress]:
-    """A progress callable `(done, total)`; a bar on a terminal, a line every tenth where stderr is a file."""
+    """A progress callable `(done, total)`; a bar on a terminal, lines where stderr is a file, both with an estimate."""
     from rich.console import Console
 
     console = Console(stderr=True)
@@ -37,14 +40,19 @@ def bar(title: str) -> Iterator[Progress]:
 
 
 def _lines(title: str) -> Progress:
-    last = -1
+    """A line every tenth, and every ten minutes, with the time that is left at the pace since the first."""
+    last, first, told = -1, (0, 0.0), 0.0
 
     def tell(done: int, total: int) -> None:
-        nonlocal last
-        tenth = 10 * done // max(total, 1)
-        if tenth != last:
-            last = tenth
-            print(f"{title}: {done}/{total}", file=sys.stderr, flush=True)
+        nonlocal last, first, told
+        now, tenth = time.monotonic(), 10 * done // max(total, 1)
+        if last < 0 or done < first[0]:
+            first = (done, now)
+        if tenth != last or now - told > _QUIET:
+            last, told = tenth, now
+            pace = (done - first[0]) / (now - first[1]) if now > first[1] else 0
+            left = f", {timedelta(seconds=round((total - done) / pace))} left" if pace and done < total else ""
+            print(f"{title}: {done}/{total}{left}", file=sys.stderr, flush=True)
 
     return tell
 

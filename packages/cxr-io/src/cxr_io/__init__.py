@@ -2,29 +2,66 @@
 
 from importlib.metadata import version
 
+from cxr_io._doctor import survey
+from cxr_io._duplicates import Duplicate, near_duplicates
 from cxr_io._errors import CxrError
+from cxr_io._identity import read_key
 from cxr_io._ingest import IngestSummary, ingest
 from cxr_io._intensity import POLICIES
+from cxr_io._mixture import Mixture
+from cxr_io._nifti import Volume, read_volume
 from cxr_io._read import Radiograph, read
-from cxr_io._resize import resize_bspline
+from cxr_io._resize import resize_bspline, resize_radiograph
+from cxr_io._sample_codec import CODECS
 from cxr_io._shards import Sample
-from cxr_io._sources import DATASETS
 from cxr_io._stream import ShardStream
+from cxr_io._syntax import is_decodable
 from cxr_io._verify import Damage, info, verify
+from cxr_io.datasets import (
+    DATASETS,
+    Box,
+    Layout,
+    Leak,
+    Record,
+    candid_ptx,
+    check_splits,
+    list_items,
+    load_mask,
+    sections,
+)
 
 __all__ = [
+    "CODECS",
     "DATASETS",
     "POLICIES",
+    "Box",
     "CxrError",
     "Damage",
+    "Duplicate",
     "IngestSummary",
+    "Layout",
+    "Leak",
+    "Mixture",
     "Radiograph",
+    "Record",
     "Sample",
     "ShardStream",
+    "Volume",
+    "candid_ptx",
+    "check_splits",
     "info",
     "ingest",
+    "is_decodable",
+    "list_items",
+    "load_mask",
+    "near_duplicates",
     "read",
+    "read_key",
+    "read_volume",
     "resize_bspline",
+    "resize_radiograph",
+    "sections",
+    "survey",
     "verify",
 ]
 __version__ = version("cxr-io")

@@ -3,70 +3,38 @@
 from __future__ import annotations
 
 import re
-import warnings
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pydicom
 from numpy.typing import NDArray
 from pydicom.dataset import Dataset
-from pydicom.errors import InvalidDicomError
-from pydicom.pixels.processing import apply_color_lut, apply_modality_lut, apply_voi_lut
 
+from cxr_io import _voi
+from cxr_io._dataset import OpenDataset, untrusted
 from cxr_io._errors import CxrError
-from cxr_io._intensity import FULL, to_sixteen_bits
+from cxr_io._intensity import count, look_up, stretch
+from cxr_io._limits import check_pixels, refuse_frames, refuse_small
+from cxr_io._syntax import decode
 
 # OT is how secondary captures and scanned film are often filed.
 MODALITIES = frozenset({"CR", "DX", "RG", "OT", "SC", ""})
-MOST_PIXELS = 120_000_000
-_LUMA = np.array([0.299, 0.587, 0.114])  # ITU-R BT.601
+# Repeated where a header has them; any other text is not, as it may hold anything.
+OTHER_MODALITIES = frozenset({
+    "BI", "BMD", "CT", "DOC", "ECG", "EPS", "ES", "GM", "HD", "IO", "IVUS", "KO", "MG", "MR", "NM", "OCT", "OP", "OPT",
+    "PR", "PT", "PX", "REG", "RF", "RTDOSE", "RTIMAGE", "RTPLAN", "RTSTRUCT", "SEG", "SM", "SR", "TG", "US", "XA", "XC",
+})  # fmt: skip
 
 
-def looks_like_dicom(head: bytes) -> bool:
-    """Whether a file's first 132 bytes are a preamble with DICM, or a data set that starts without one."""
-    return head[128:132] == b"DICM" or head[:4] in (b"\x08\x00\x00\x00", b"\x08\x00\x05\x00", b"\x08\x00\x08\x00")
-
-
-def read_header(path: Path) -> Dataset:
-    """The data set before the pixels; refuses what is no radiograph."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        try:
-            ds = pydicom.dcmread(path, stop_before_pixels=True, force=True)
-            modality = str(ds.get("Modality") or "")
-        except (
-            InvalidDicomError,
-            EOFError,
-            OSError,
-            ValueError,
-            KeyError,
-            AttributeError,
-            NotImplementedError,
-        ) as error:
-            raise CxrError("unreadable", f"expected a DICOM file, got one that pydicom can't parse: {error}") from error
-    if modality not in MODALITIES:
-        raise CxrError(
-            "not_a_radiograph", f"expected a radiograph (CR, DX or secondary capture), got modality {modality}"
-        )
-    return ds
-
-
-def read_dicom(path: Path, intensity: str) -> tuple[NDArray[np.uint16], Dataset]:
+def read_dicom(path: Path, intensity: str, frame: int | None) -> tuple[NDArray[np.uint16], Dataset]:
     """Pixels (H, W) over 0..65535 in MONOCHROME2 sense, and the data set."""
-    _refuse_before_decoding(read_header(path))
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        try:
-            ds = pydicom.dcmread(path, force=True)
-            if "PixelData" not in ds:
-                raise CxrError("no_pixels", "expected an image, got a DICOM file without PixelData")
-            stored = _decode(ds)
-            return _to_monochrome2(ds, stored, intensity), ds
-        except CxrError:
-            raise
-        except (EOFError, OSError, ValueError, KeyError, AttributeError, TypeError, IndexError) as error:
-            raise CxrError("unreadable", f"expected a readable DICOM image; {_first_line(error)}") from error
+    with untrusted():
+        with OpenDataset(path) as file:
+            _refuse_modality(file.header)
+            _refuse_before_decoding(file.header, frame)
+            ds = file.whole()
+        samples, photometric = decode(ds, frame or 0)
+        return _to_monochrome2(ds, samples, photometric, intensity), ds
 
 
 def metadata(ds: Dataset) -> dict[str, Any]:
@@ -93,75 +61,61 @@ def metadata(ds: Dataset) -> dict[str, Any]:
     return found
 
 
-def spacing(ds: Dataset) -> tuple[float, float] | None:
-    """Row and column spacing in mm: PixelSpacing if there, else the detector's own."""
-    for name in ("PixelSpacing", "ImagerPixelSpacing"):
-        value = ds.get(name)
-        if value is not None and len(value) == 2 and all((_number(v) or 0) > 0 for v in value):
-            return float(value[0]), float(value[1])
-    return None
+def _refuse_modality(ds: Dataset) -> None:
+    modality = str(ds.get("Modality") or "")
+    if modality not in MODALITIES:
+        told = f"modality {modality}" if modality in OTHER_MODALITIES else "another modality"
+        raise CxrError("not_a_radiograph", f"expected a radiograph (CR, DX or secondary capture), got {told}")
 
 
-def _refuse_before_decoding(ds: Dataset) -> None:
+def _refuse_before_decoding(ds: Dataset, frame: int | None) -> None:
     rows, columns, frames = (int(_number(ds.get(name)) or 0) for name in ("Rows", "Columns", "NumberOfFrames"))
-    if not rows or not columns:
+    if rows < 1 or columns < 1:
         raise CxrError("no_pixels", "expected an image, got a DICOM file without Rows and Columns")
-    if frames > 1:
-        raise CxrError("multi_frame", f"expected one image, got {frames} frames; split the file first")
-    if rows * columns > MOST_PIXELS:
-        raise CxrError("too_large", f"expected at most {MOST_PIXELS:,} pixels, got {columns} x {rows}")
-
-
-def _decode(ds: Dataset) -> NDArray[Any]:
-    syntax = ds.file_meta.get("TransferSyntaxUID") if hasattr(ds, "file_meta") else None
-    if syntax is None:
-        ds.file_meta.TransferSyntaxUID = pydicom.uid.ImplicitVRLittleEndian
-    elif not syntax.is_compressed:
-        expected = ds.Rows * ds.Columns * ds.get("SamplesPerPixel", 1) * ds.BitsAllocated // 8
-        if len(ds.PixelData) < expected:
-            raise CxrError(
-                "truncated", f"expected {expected:,} bytes of pixels, got {len(ds.PixelData):,}; copy it again"
-            )
-    try:
-        array: NDArray[Any] = ds.pixel_array
-    except (RuntimeError, NotImplementedError) as error:
-        if syntax is not None and syntax.is_compressed and "missing dependencies" in str(error):
-            raise CxrError(
-                "missing_codec",
-                f"expected a decoder for {syntax.name}, none is installed; pip install 'cxr-io[codecs]'",
-            ) from error
+    ds.SamplesPerPixel = int(ds.get("SamplesPerPixel") or 1)
+    if ds.SamplesPerPixel not in (1, 3) or int(ds.BitsAllocated) not in (1, 8, 16, 32):
         raise CxrError(
-            "unreadable", f"expected pixels that decode as {getattr(syntax, 'name', 'raw')}; {_first_line(error)}"
-        ) from error
-    return array
+            "unreadable",
+            "expected 1 or 3 samples a pixel of 1, 8, 16 or 32 bits, "
+            f"got {ds.SamplesPerPixel} of {int(ds.BitsAllocated)}",
+        )
+    check_pixels(rows, columns, ds.SamplesPerPixel * (int(ds.BitsAllocated) + 7 >> 3))
+    refuse_frames(max(frames, 1), frame)
 
 
-def _to_monochrome2(ds: Dataset, stored: NDArray[Any], intensity: str) -> NDArray[np.uint16]:
-    if ds.PhotometricInterpretation == "PALETTE COLOR":
-        stored = apply_color_lut(stored, ds)
-    if stored.ndim == 3:
-        return to_sixteen_bits(stored[..., :3] @ _LUMA, None, intensity == "percentile")
-    kept = _unpadded(ds, stored)
-    values = apply_modality_lut(stored, ds)
-    if intensity == "window" and ("WindowCenter" in ds or "VOILUTSequence" in ds):
-        values = apply_voi_lut(values, ds)
-    pixels = to_sixteen_bits(np.asarray(values, dtype=np.float64), kept, intensity == "percentile")
-    if ds.PhotometricInterpretation == "MONOCHROME1" or ds.get("PresentationLUTShape") == "INVERSE":
-        pixels = FULL - pixels
-        if kept is not None:
-            pixels[~kept] = 0
-    return pixels
+def _to_monochrome2(ds: Dataset, samples: NDArray[Any], photometric: str, intensity: str) -> NDArray[np.uint16]:
+    colour = samples.ndim == 3
+    words = _as_words(ds, _voi.grey(samples, photometric) if colour else samples)
+    refuse_small(ds.Rows, ds.Columns)
+    counts = count(words)
+    if colour:
+        return look_up(words, stretch(np.arange(len(counts), dtype=float), counts, intensity == "percentile"))
+    stored = _voi.stored_values(ds, words)
+    if photometric == "PALETTE COLOR":
+        return look_up(words, stretch(_voi.palette(ds, stored), counts, intensity == "percentile"))
+    padding = _voi.padding(ds, stored)
+    counts[padding] = 0
+    values = _voi.modality(ds, stored)
+    # DX says the same thing twice, by MONOCHROME1 and by INVERSE: it is turned over once (PS3.3 C.11.6.1.2).
+    turned = photometric == "MONOCHROME1" or ds.get("PresentationLUTShape") == "INVERSE"
+    if intensity == "window" and _voi.has_voi(ds):
+        levels = _voi.voi(ds, values)
+        stretch(levels, counts)  # refuses what the window makes constant
+        levels = 1 - levels if turned else levels
+    else:
+        levels = stretch(-values if turned else values, counts, intensity == "percentile")
+    levels[padding] = 0
+    return look_up(words, levels)
 
 
-def _unpadded(ds: Dataset, stored: NDArray[Any]) -> NDArray[np.bool_] | None:
-    """Where the pixels are not padding; None where all are kept."""
-    if "PixelPaddingValue" not in ds:
-        return None
-    low = high = int(ds.PixelPaddingValue)
-    if "PixelPaddingRangeLimit" in ds:
-        low, high = sorted((low, int(ds.PixelPaddingRangeLimit)))
-    kept: NDArray[np.bool_] = (stored < low) | (stored > high)
-    return None if kept.all() else kept
+def _as_words(ds: Dataset, samples: NDArray[Any]) -> NDArray[Any]:
+    """Samples as native unsigned words of 8 or 16 bits, the picture itself where it has them already."""
+    if samples.itemsize > 2:
+        if int(ds.BitsStored) > 16:
+            raise CxrError("unreadable", f"expected at most 16 bits stored, got {int(ds.BitsStored)}")
+        samples = samples.astype(np.uint16)
+    native = samples.astype(samples.dtype.newbyteorder("="), copy=False)
+    return np.ascontiguousarray(native).view(f"u{native.itemsize}")
 
 
 def _years(text: str) -> float | None:
@@ -177,7 +131,3 @@ def _number(value: object) -> float | None:
         return float(str(value))
     except ValueError:
         return None
-
-
-def _first_line(error: BaseException) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0][:200]

@@ -1,37 +1,36 @@
-"""An archive into shards: planned first, then written shard by shard, so that it can stop anywhere and go on."""
+"""An archive into shards, in one pass: files go to worker processes, and come back in the order of the listing.
+
+The order of the listing alone decides what a shard holds, so that neither the number of workers nor a kill changes a
+byte. No more is in memory than the files in flight, whatever the size of the archive.
+"""
 
 from __future__ import annotations
 
 import json
 import os
-from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future
+from contextlib import closing, suppress
 from dataclasses import dataclass, field
-from functools import partial
-from hashlib import sha256
-from multiprocessing import get_context
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
-import cv2
-import numpy as np
-
-from cxr_io import _dicom
+from cxr_io._convert import Rejected, Settings, Taken
 from cxr_io._errors import CxrError
-from cxr_io._identity import find_key, pseudonym, split_of
+from cxr_io._identity import find_key, pseudonym
 from cxr_io._intensity import check_policy
-from cxr_io._read import identifiers, kind_of, read
-from cxr_io._resize import resize_bspline
-from cxr_io._shards import FORMAT, INDEX, Encoded, Sample, encode, unpng, write_atomic, write_shard
-from cxr_io._sources import Item, list_items
+from cxr_io._journal import Journal, Members, Recorded
+from cxr_io._pool import Pool
+from cxr_io._rejected import list_rejected
+from cxr_io._sample_codec import check_codec
+from cxr_io._shards import FORMAT, INDEX, Encoded, ShardWriter, crc_of, file_sha256, write_atomic
+from cxr_io._table import TABLE, write_table
+from cxr_io.datasets import Exclusions, Layout, Record, list_items
 
 Progress = Callable[[int, int], None]
 SPLITS = ("train", "val", "test")
-_JOURNAL = ".journal"
-_OLDEST = 90.0  # ages above 89 are one class, as HIPAA's safe harbour asks
-T = TypeVar("T")
-R = TypeVar("R")
+_WAITING = 4096  # outcomes known from the journal that may queue behind one that is still being made
 
 
 @dataclass(frozen=True)
@@ -44,53 +43,37 @@ class IngestSummary:
     splits: dict[str, int] = field(default_factory=dict)
 
 
-@dataclass(frozen=True)
-class _Settings:
-    short_side: int
-    bits: int
-    intensity: str
-    key: bytes = field(repr=False)
-
-
-@dataclass(frozen=True)
-class _Planned:
-    item: Item
-    patient: str
-    study: str
-    split: str
-
-
-@dataclass(frozen=True)
-class _Rejected:
-    file: str
-    code: str
-    reason: str
-
-
 def ingest(
     source: str | Path,
     out: str | Path,
     *,
     labels: str | Path | None = None,
-    dataset: str = "auto",
+    dataset: str | Layout = "auto",
+    exclude: str | Path | None = None,
     short_side: int = 518,
     bits: int = 16,
     intensity: str = "minmax",
+    codec: str = "png",
     workers: int | None = None,
     samples_per_shard: int = 256,
     key: str | None = None,
     progress: Progress | None = None,
 ) -> IngestSummary:
-    """Read every radiograph under `source` and write shards, `index.json` and `rejected.jsonl` to `out`.
+    """Read every radiograph under `source` and write shards, `index.json`, `samples.parquet` and `rejected.jsonl`.
 
-    `short_side` in pixels; `bits` 16 or 8; `intensity` one of `POLICIES`; `dataset` one of `DATASETS`; `labels` a CSV
-    whose column `path` names files of the source. `key` (or the environment's CXR_IO_KEY) is the secret behind the
-    pseudonyms; without one, `<out>.key` is made. The same source and key give the same bytes for any number of
-    `workers`. Run again, it goes on where it stopped; an output with other settings is refused. Files that are no
-    radiographs are listed, not fatal; nothing accepted at all is a `CxrError`.
+    `short_side` in pixels; `bits` 16 or 8; `intensity` one of `POLICIES`; `codec` one of `CODECS`; `dataset` one of
+    `DATASETS` or a `Layout`; `labels` a CSV whose column `path` names files of the source, or another copy of the
+    layout's own table; `exclude` a text file of images, patients or studies to leave out, one a line, which are
+    rejected as `excluded`. `key` (or the environment's CXR_IO_KEY) is the secret behind the pseudonyms; without one,
+    `<out>.key` is made. `workers` are processes (default: one per core); 0 converts in this one, where a codec that
+    crashes takes the run with it. The same source and key give the same bytes for any number of them. Run again, it
+    goes on where it stopped, however it was stopped; an output with other settings is refused. Files that are no
+    radiographs are listed, not fatal: with names in `<out>.rejected.jsonl`, and by hash alone among the shards. Nothing
+    accepted at all is a `CxrError`.
     """
     source, out = Path(source), Path(out)
     check_policy(intensity)
+    check_codec(codec)
     if bits not in (8, 16):
         raise CxrError("usage", f"expected 8 or 16 bits, got {bits}")
     if short_side < 16 or samples_per_shard < 1:
@@ -98,206 +81,205 @@ def ingest(
             "usage",
             f"expected a short side of 16 pixels or more and a sample a shard, got {short_side}, {samples_per_shard}",
         )
-    dataset, items = list_items(source, dataset, Path(labels) if labels else None)
-    settings = _Settings(short_side, bits, intensity, find_key(out, key))
-    preprocessing = {"short_side": short_side, "bits": bits, "intensity": intensity, "dataset": dataset}
-    journal = _claim(
-        out, {**preprocessing, "samples_per_shard": samples_per_shard, "key": pseudonym(settings.key, "key", "")}
-    )
-    with _Pool(workers) as pool:
-        planned: list[_Planned] = []
-        rejected: list[_Rejected] = []
-        for result in pool.map(partial(_plan, key=settings.key), items):
-            if isinstance(result, _Planned):
-                planned.append(result)
-            else:
-                rejected.append(result)
-        total, done = len(planned), 0
-        shards: list[dict[str, Any]] = []
-        for split in SPLITS:
-            members = [plan for plan in planned if plan.split == split]
-            for number, start in enumerate(range(0, len(members), samples_per_shard)):
-                part = members[start : start + samples_per_shard]
-                shard, plan = out / f"{split}-{number:06d}.tar", _digest(part)
-                note = _note(journal, shard, plan)
-                if note is None:
-                    note = _write(
-                        shard, pool.map(partial(_convert, settings=settings), part), _after(progress, done, total)
+    layout, items = list_items(source, dataset, Path(labels) if labels else None)
+    exclusions = Exclusions(Path(exclude)) if exclude else None
+    settings = Settings(short_side, bits, intensity, codec, find_key(out, key), exclusions)
+    parameters = {
+        "short_side": short_side, "bits": bits, "intensity": intensity, "codec": codec, "dataset": layout,
+        "samples_per_shard": samples_per_shard,
+        "exclude": pseudonym(settings.key, "exclude", exclusions.digest) if exclusions else None,
+    }  # fmt: skip
+    secret = pseudonym(settings.key, "key", "")
+    place = _place(source)
+    try:
+        with closing(Journal(out, {**parameters, "key": secret}, settings.key)) as journal:
+            total = journal.compare(items, progress)
+            shards = _Shards(journal)
+            with Pool(_workers(workers), settings) as pool, closing(shards):
+                for done, (recorded, outcome) in enumerate(_outcomes(items, journal, shards, pool), 1):
+                    if isinstance(outcome, Rejected) and _place(source) != place:
+                        raise CxrError(
+                            "vanished", f"expected {source} to stay, it is gone; bring it back and run again"
+                        )
+                    shards.take(recorded, outcome)
+                    if progress:
+                        progress(done, max(done, total))
+                if done < total:
+                    raise CxrError(
+                        "vanished", f"expected {total:,} files in {source}, now {done:,} are left; run again"
                     )
-                    write_atomic(_note_path(journal, shard), json.dumps({"plan": plan, **note}).encode())
-                done += len(part)
-                if progress:
-                    progress(done, total)
-                shards.append({**note["shard"], "split": split})
-                rejected += [_Rejected(**entry) for entry in note["rejected"]]
-    return _finish(out, preprocessing, [shard for shard in shards if shard["samples"]], rejected)
-
-
-class _Pool:
-    """Processes that keep order; one worker is this process itself."""
-
-    def __init__(self, workers: int | None) -> None:
-        count = workers or os.cpu_count() or 1
-        context = get_context("spawn")
-        self._executor = ProcessPoolExecutor(count, context, cv2.setNumThreads, (1,)) if count > 1 else None
-
-    def map(self, function: Callable[[T], R], values: Sequence[T]) -> Iterator[R]:
-        """Results in order."""
-        if self._executor is None or len(values) < 8:
-            return map(function, values)
-        return self._executor.map(function, values, chunksize=4)
-
-    def __enter__(self) -> _Pool:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        if self._executor:
-            self._executor.shutdown(cancel_futures=True)
-
-
-def _plan(item: Item, key: bytes) -> _Planned | _Rejected:
-    """Whose image it is, and so which split it goes to; from the tables, else from the header."""
-    try:
-        patient, study = item.patient, item.study
-        if kind_of(item.path) == "dicom":
-            header = identifiers(_dicom.read_header(item.path))
-            patient, study = patient or header[0], study or header[1]
-        patient = patient or item.name
-        split = item.split or split_of(key, patient)
-        return _Planned(item, pseudonym(key, "patient", patient), pseudonym(key, "study", study or item.name), split)
-    except CxrError as error:
-        return _Rejected(item.name, error.code, str(error))
-
-
-def _convert(plan: _Planned, settings: _Settings) -> Encoded | _Rejected:
-    item = plan.item
-    try:
-        radiograph = read(item.path, intensity=settings.intensity)
-        image = resize_bspline(radiograph.pixels, settings.short_side).astype(np.uint16)
-        known = {**radiograph.metadata, **item.metadata}
-        age = known.get("age")
-        spacing = radiograph.spacing_mm
-        ratio = [a / b for a, b in zip(radiograph.pixels.shape, image.shape, strict=True)]
-        meta = {
-            "patient": plan.patient,
-            "study": plan.study,
-            "view": known.get("view"),
-            "sex": known.get("sex"),
-            "age": min(age, _OLDEST) if age is not None else None,
-            "spacing_mm": [round(s * r, 6) for s, r in zip(spacing, ratio, strict=True)] if spacing else None,
-            "labels": item.labels,
-            "metadata": {name: known.get(name) for name in ("height_cm", "weight_kg", "bmi", "manufacturer")},
-            "source": None,
-        }
-        masks = {name: _mask(path, radiograph.pixels.shape, image.shape) for name, path in item.masks.items()}
-        report = _report(item.report) if item.report else None
-        sample = Sample(pseudonym(settings.key, "image", item.name), image, meta, masks, report)
-        return encode(sample, settings.bits)
-    except CxrError as error:
-        return _Rejected(item.name, error.code, str(error))
-
-
-def _mask(path: Path, expected: tuple[int, ...], size: tuple[int, ...]) -> Any:
-    try:
-        mask = unpng(path.read_bytes())
-    except (OSError, ValueError) as error:
-        raise CxrError("bad_mask", f"expected a PNG mask at {path.name}: {error}") from error
-    if mask.shape != expected:
-        raise CxrError(
-            "bad_mask", f"expected a mask of the image's {expected[1]} x {expected[0]} pixels, got shape {mask.shape}"
-        )
-    return cv2.resize(mask, (size[1], size[0]), interpolation=cv2.INTER_NEAREST_EXACT)
-
-
-def _report(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise CxrError("bad_report", f"expected a report in UTF-8 at {path.name}: {error}") from error
-
-
-def _claim(out: Path, settings: dict[str, Any]) -> Path:
-    """The journal's folder, once it is sure that the output is ours and was begun with these settings."""
-    journal = out / _JOURNAL
-    note = journal / "settings.json"
-    if note.exists():
-        found = json.loads(note.read_bytes())
-        for name, value in settings.items():
-            if found.get(name) != value:
-                raise CxrError(
-                    "usage",
-                    f"{out} was begun with {name} {found.get(name)}, and now {name} {value} was asked for; "
-                    "choose another output, or delete this one",
-                )
-    elif out.is_file() or (out.is_dir() and any(out.iterdir())):
-        raise CxrError("usage", f"expected {out} to be new, empty or a folder of shards; it holds other files")
-    try:
-        journal.mkdir(parents=True, exist_ok=True)
-        write_atomic(note, json.dumps(settings, indent=1).encode())
+                shards.finish()
+            return _finish(journal, shards, parameters)
     except OSError as error:
-        raise CxrError("unwritable", f"expected to write under {out}: {error}") from error
-    return journal
-
-
-def _digest(part: list[_Planned]) -> str:
-    """Changes when the members of a shard do, their tables or their files' sizes."""
-    told = [
-        (p.item.name, p.patient, p.item.path.stat().st_size, p.item.metadata, p.item.labels, sorted(p.item.masks))
-        for p in part
-    ]
-    return sha256(repr(told).encode()).hexdigest()
-
-
-def _note_path(journal: Path, shard: Path) -> Path:
-    return journal / f"{shard.name}.json"
-
-
-def _note(journal: Path, shard: Path, plan: str) -> dict[str, Any] | None:
-    """What the journal says of a shard that is already finished, if it was planned alike."""
-    path = _note_path(journal, shard)
-    if not path.exists() or not shard.exists():
-        return None
-    note: dict[str, Any] = json.loads(path.read_bytes())
-    return note if note["plan"] == plan and shard.stat().st_size == note["shard"]["bytes"] else None
-
-
-def _after(progress: Progress | None, done: int, total: int) -> Callable[[int], None]:
-    """Progress within a shard, told as progress of the whole."""
-    return lambda count: progress(done + count, total) if progress else None
-
-
-def _write(shard: Path, results: Iterator[Encoded | _Rejected], tell: Callable[[int], None]) -> dict[str, Any]:
-    """Write what was converted; the shard's entry in the index and what was rejected."""
-    rejected: list[dict[str, str]] = []
-
-    def samples() -> Iterator[Encoded]:
-        for count, result in enumerate(results, 1):
-            tell(count)
-            if isinstance(result, Encoded):
-                yield result
-            else:
-                rejected.append(vars(result))
-
-    return {"shard": write_shard(shard, samples()), "rejected": rejected}
-
-
-def _finish(
-    out: Path, preprocessing: dict[str, Any], shards: list[dict[str, Any]], rejected: list[_Rejected]
-) -> IngestSummary:
-    lines = [json.dumps(vars(entry)) for entry in sorted(rejected, key=lambda entry: entry.file)]
-    write_atomic(out / "rejected.jsonl", "".join(line + "\n" for line in lines).encode())
-    reasons = dict(Counter(entry.code for entry in rejected).most_common())
-    splits = {split: sum(s["samples"] for s in shards if s["split"] == split) for split in SPLITS}
-    if not shards:
-        told = ", ".join(f"{count} {code}" for code, count in reasons.items())
-        first = sorted(rejected, key=lambda entry: entry.file)[0]
         raise CxrError(
-            "nothing_accepted", f"expected radiographs, accepted none ({told}); first: {first.file}: {first.reason}"
-        )
-    keep = {shard["name"] for shard in shards}
-    for stale in out.glob("*.tar"):
-        if stale.name not in keep:
-            stale.unlink()
-    index = {"format": FORMAT, "preprocessing": preprocessing, "splits": splits, "shards": shards}
-    write_atomic(out / INDEX, (json.dumps(index, indent=1) + "\n").encode())
-    return IngestSummary(sum(splits.values()), len(rejected), reasons, splits)
+            "unwritable", f"stopped: {error}; what is finished is kept, run again once this is mended to go on"
+        ) from error
+
+
+def _workers(given: int | None) -> int:
+    if given is not None and given < 0:
+        raise CxrError("usage", f"expected 0 or more workers, got {given}")
+    return (os.cpu_count() or 1) if given is None else given
+
+
+def _place(source: Path) -> tuple[int, int] | None:
+    """What the source's path stands for; another after an unmount."""
+    try:
+        found = source.stat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
+
+
+Outcome = Taken | Rejected | None
+"""What became of an item; None where the journal knows and nothing is to be done."""
+
+
+def _outcomes(
+    items: Iterable[Record], journal: Journal, shards: _Shards, pool: Pool
+) -> Iterator[tuple[Recorded | None, Outcome]]:
+    """What the journal knows of each item and what a worker made of it, in the order of the listing."""
+    waiting: deque[tuple[Record, Recorded | None, Future[Taken | Rejected] | None]] = deque()
+    flying = 0
+
+    def first() -> tuple[Recorded | None, Outcome]:
+        item, recorded, future = waiting.popleft()
+        outcome = future.result() if future else None
+        if recorded and isinstance(outcome, Rejected):
+            raise CxrError(
+                outcome.code,
+                f"{item.name} was taken before and is not now ({outcome.reason}); mend that, or delete {journal.out} "
+                "and begin anew",
+            )
+        return recorded, outcome
+
+    recorded_items = journal.recorded()
+    ahead = {split: journal.members(split) for split in SPLITS}
+    for item in items:
+        recorded = next(recorded_items, None)
+        if recorded and not journal.is_of(recorded, item):
+            raise CxrError("vanished", f"expected the source to stay as it is, {item.name} changed; run again to go on")
+        future = None
+        if recorded is None or not shards.known(recorded, ahead):
+            future = pool.submit(item)
+            flying += 1
+        waiting.append((item, recorded, future))
+        while waiting and (waiting[0][2] is None or flying >= pool.ahead or len(waiting) > _WAITING):
+            flying -= waiting[0][2] is not None
+            yield first()
+    while waiting:
+        yield first()
+
+
+class _Shards:
+    """The shard of each split that is being filled, and what the index says of those that are whole."""
+
+    def __init__(self, journal: Journal) -> None:
+        self.entries: dict[str, list[dict[str, Any]]] = {split: [] for split in SPLITS}
+        self.labels: set[str] = set()
+        self._journal = journal
+        self._members = {split: journal.members(split) for split in SPLITS}
+        self._open: dict[str, _Open] = {}
+
+    def known(self, recorded: Recorded, ahead: dict[str, Members]) -> bool:
+        """Whether a recorded item needs no work; `ahead` counts those that were asked for."""
+        if recorded.outcome.startswith("-"):
+            return True
+        members = ahead[recorded.outcome]
+        whole = members.shard in self._journal.whole
+        if members.add(recorded.mark):
+            members.turn()
+        return whole
+
+    def take(self, recorded: Recorded | None, outcome: Outcome) -> None:
+        """Put an item where it belongs; called in the order of the listing."""
+        if isinstance(outcome, Rejected):
+            self._journal.reject(outcome)
+            return
+        if recorded is None and outcome is not None:
+            self._journal.record(outcome.mark, outcome.split)
+            recorded = Recorded(outcome.mark, outcome.split)
+        if recorded is None or recorded.outcome.startswith("-"):
+            return
+        members = self._members[recorded.outcome]
+        if outcome is not None:
+            if members.split not in self._open:
+                (self._journal.out / INDEX).unlink(missing_ok=True)  # which speaks of shards as they were
+                self._open[members.split] = _Open(self._journal.out / members.shard)
+            self._open[members.split].add(outcome.sample, outcome.labels)
+        if members.add(recorded.mark):
+            self._turn(members)
+
+    def finish(self) -> None:
+        """Close the shards that the end of the listing left half full."""
+        for members in self._members.values():
+            if members.count:
+                self._turn(members)
+        self._journal.sync()
+
+    def close(self) -> None:
+        """Give up what is still open."""
+        for shard in self._open.values():
+            shard.writer.abandon()
+
+    def _turn(self, members: Members) -> None:
+        if members.split in self._open:
+            note = self._open[members.split].close(members.split)
+            del self._open[members.split]
+            self._journal.finish(members, note)
+        else:
+            note = self._journal.whole[members.shard]
+        self.entries[members.split].append(note["shard"])
+        self.labels.update(note["labels"])
+        members.turn()
+
+
+class _Open:
+    """A shard that is being filled, with what its note will say."""
+
+    def __init__(self, path: Path) -> None:
+        self.writer = ShardWriter(path)
+        self._crcs: list[int] = []
+        self._labels: set[str] = set()
+
+    def add(self, sample: Encoded, labels: tuple[str, ...]) -> None:
+        self.writer.add(sample)
+        self._crcs.append(crc_of(data for _, data in sample.files))
+        self._labels.update(labels)
+
+    def close(self, split: str) -> dict[str, Any]:
+        return {
+            "shard": {**self.writer.close(), "split": split},
+            "labels": sorted(self._labels),
+            "crc32": self._crcs,
+        }
+
+
+def _finish(journal: Journal, shards: _Shards, preprocessing: dict[str, Any]) -> IngestSummary:
+    out = journal.out
+    entries = [entry for split in SPLITS for entry in shards.entries[split]]
+    reasons, first = list_rejected(out, journal.names)
+    splits = {split: sum(entry["samples"] for entry in shards.entries[split]) for split in SPLITS}
+    if not entries:
+        told = ", ".join(f"{count} {code}" for code, count in reasons.items())
+        raise CxrError("nothing_accepted", f"expected radiographs, accepted none ({told}); first: {first}")
+    keep = {entry["name"] for entry in entries}
+    index = {"format": FORMAT, "preprocessing": preprocessing, "splits": splits, "shards": entries}
+    if not _stands(out, index):
+        journal.forget(keep)
+        for stale in [*out.glob("*.tar"), *out.glob("*.part")]:
+            if stale.name not in keep:
+                stale.unlink()
+        write_table(out, (journal.note(entry["name"]) for entry in entries), sorted(shards.labels))
+        table = {"name": TABLE, "bytes": (out / TABLE).stat().st_size, "sha256": file_sha256(out / TABLE)}
+        write_atomic(out / INDEX, (json.dumps({**index, "samples": table}, indent=1) + "\n").encode())
+    return IngestSummary(sum(splits.values()), sum(reasons.values()), reasons, splits)
+
+
+def _stands(out: Path, index: dict[str, Any]) -> bool:
+    """Whether the index that is there says the same."""
+    with suppress(FileNotFoundError, ValueError):
+        found = json.loads((out / INDEX).read_bytes())
+        table = found.pop("samples")
+        return bool(table["bytes"] == (out / TABLE).stat().st_size and found == index)
+    return False

@@ -2,64 +2,73 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from hashlib import sha256
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
+from cxr_io._dealer import Dealer, Remainder
 from cxr_io._errors import CxrError
-from cxr_io._shards import Sample, decode, read_index, read_parts, read_shard
+from cxr_io._folder import Folder
+from cxr_io._order import Order
+from cxr_io._reader import ShardReader
+from cxr_io._shards import read_index
 
 
-class ShardStream:
-    """Iterate the samples of one split, shard by shard; with `shuffle`, shards and the samples in each are permuted.
+class ShardStream(Dealer):
+    """The samples of one split of some shards: iterate it, or give it to a torch DataLoader.
 
-    `state_dict()` between two samples holds the place; a stream of the same arguments that loads it gives exactly the
-    samples that were left. After the last sample the epoch counts up and the next iteration starts anew.
+    `shards` is a folder or a URL that fsspec opens. With `shuffle`, shards are permuted and then the samples within
+    each `window` of them, anew every epoch. `rank` of `world_size` gets every `world_size`-th sample, and all ranks get
+    as many: the last step is filled up with the epoch's first samples, or dropped (`remainder`). Samples are dealt
+    within shards, so there may be fewer shards than ranks and workers. A damaged sample is left out, counted in
+    `skipped` and logged, or with `strict` raises its `CxrError`; among several ranks the next sample stands in for it.
+    `threads` decode ahead of the loop.
+
+    `state_dict()` between two samples holds the place; a stream of the same order that loads it, on any number of
+    ranks, gives exactly the samples that were left. After the last sample the epoch counts up and the next iteration
+    starts anew. In a DataLoader the stream is a sequence whose workers read copies: pass `state_dict` the number of
+    samples received, and call `set_epoch` before each epoch.
     """
 
-    def __init__(self, shards: str | Path, *, split: str, shuffle: bool = False, seed: int = 0, epoch: int = 0) -> None:
+    def __init__(
+        self,
+        shards: str | Path,
+        *,
+        split: str,
+        shuffle: bool = False,
+        seed: int = 0,
+        epoch: int = 0,
+        window: int = 16,
+        rank: int = 0,
+        world_size: int = 1,
+        remainder: Remainder = "wrap",
+        strict: bool = False,
+        threads: int = 2,
+    ) -> None:
         index = read_index(shards)
-        self._entries = [entry for entry in index["shards"] if entry["split"] == split]
-        if not self._entries:
+        entries = [entry for entry in index["shards"] if entry["split"] == split]
+        if not entries:
             found = ", ".join(sorted({entry["split"] for entry in index["shards"]}))
             raise CxrError("no_split", f"expected a split of {found} in {shards}, got {split!r}")
-        self._folder = Path(shards)
-        self._shuffle, self._seed, self._epoch, self._position = shuffle, seed, epoch, 0
+        if window < 1 or seed < 0:
+            raise CxrError("usage", f"expected a window of 1 shard or more and a seed from 0, got {window}, {seed}")
+        counts = np.array([entry["samples"] for entry in entries], dtype=np.int64)
+        super().__init__(int(counts.sum()), epoch, rank, world_size, remainder, strict, threads)
+        self._places = Order(counts, shuffle=shuffle, seed=seed, window=window)
+        self._reader = ShardReader(Folder(shards), [entry["name"] for entry in entries], counts.tolist(), window)
+        # What is fed to the hash is all that the order depends on, beside the epoch.
+        content = repr([(entry["name"], entry["samples"], entry["sha256"]) for entry in entries])
+        self._settings = {
+            "seed": seed,
+            "shuffle": shuffle,
+            "window": window,
+            "shards": sha256(content.encode()).hexdigest()[:16],
+        }
 
-    def __len__(self) -> int:
-        return sum(entry["samples"] for entry in self._entries)
+    def _fetch(self, epoch: int, position: int) -> tuple[str, dict[str, bytes]]:
+        return self._reader.read(*self._places.place(epoch, position))
 
-    def __iter__(self) -> Iterator[Sample]:
-        start = self._position
-        rng = np.random.default_rng((self._seed, self._epoch))
-        order = rng.permutation(len(self._entries)) if self._shuffle else np.arange(len(self._entries))
-        passed = 0
-        for number in order:
-            entry = self._entries[number]
-            count = entry["samples"]
-            within = rng.permutation(count) if self._shuffle else np.arange(count)
-            if passed + count > start:
-                path = self._folder / entry["name"]
-                places = list(read_shard(path).items())
-                if len(places) != count:
-                    raise CxrError(
-                        "damaged", f"expected {count} samples in {path.name}, got {len(places)}; verify the shards"
-                    )
-                with path.open("rb") as file:
-                    for i in within[max(0, start - passed) :]:
-                        key, parts = places[i]
-                        self._position += 1
-                        yield decode(key, read_parts(file, parts))
-            passed += count
-        self._epoch, self._position = self._epoch + 1, 0
-
-    def state_dict(self) -> dict[str, int]:
-        """Epoch and samples already given, with what the order depends on."""
-        return {"epoch": self._epoch, "position": self._position, "seed": self._seed, "shuffle": int(self._shuffle)}
-
-    def load_state_dict(self, state: dict[str, int]) -> None:
-        """Go on from a place; refuses one of another seed or order."""
-        if (state["seed"], bool(state["shuffle"])) != (self._seed, self._shuffle):
-            raise CxrError("usage", "expected the state of a stream with this seed and shuffle; it is of another")
-        self._epoch, self._position = state["epoch"], state["position"]
+    def _order(self) -> dict[str, Any]:
+        return self._settings

@@ -48,7 +48,7 @@ def run(settings: Settings, out: Path, *, workers: int | None = None, fresh: boo
         source = Path(settings.source)
     counts = stages.run("ingest", lambda: _ingest(source, shards, settings, workers))
     if counts["rejected"]:
-        say(f"{counts['rejected']} files rejected; each is in {shards / 'rejected.jsonl'}")
+        say(f"{counts['rejected']} files rejected; each is in {shards}.rejected.jsonl")
     stages.run("pretrain", lambda: _pretrain(shards, trained, settings))
     specs = _specs(trained)
     for name in ENCODERS:

@@ -11,7 +11,7 @@ from typing import Any
 def examine() -> dict[str, Any]:
     """`machine`: facts; `abilities`: each `ready` or not, with the line that adds it."""
     import torch
-    from pydicom.pixels import get_decoder
+    from cxr_io import is_decodable
     from pydicom.uid import (
         HTJ2K,
         JPEG2000,
@@ -34,23 +34,21 @@ def examine() -> dict[str, Any]:
         "accelerator": torch.cuda.get_device_name() if torch.cuda.is_available() else "none (training runs on the CPU)",
     }
     codecs = "pip install 'cxr-io[codecs]'"
-    extended = "pip install pylibjpeg-libjpeg (GPL)"
     abilities: dict[str, dict[str, Any]] = {}
-    for uid, line in (
-        (ExplicitVRLittleEndian, ""),
-        (DeflatedExplicitVRLittleEndian, ""),
-        (RLELossless, ""),
-        (JPEGBaseline8Bit, codecs),
-        (JPEGExtended12Bit, extended),
-        (JPEGLosslessSV1, extended),
-        (JPEGLSLossless, codecs),
-        (JPEG2000Lossless, codecs),
-        (JPEG2000, codecs),
-        (HTJ2K, codecs),
+    for uid in (
+        ExplicitVRLittleEndian,
+        DeflatedExplicitVRLittleEndian,
+        RLELossless,
+        JPEGBaseline8Bit,
+        JPEGExtended12Bit,
+        JPEGLosslessSV1,
+        JPEGLSLossless,
+        JPEG2000Lossless,
+        JPEG2000,
+        HTJ2K,
     ):
-        native = not uid.is_compressed or uid == DeflatedExplicitVRLittleEndian
-        ready = native or get_decoder(uid).is_available
-        abilities[f"DICOM {uid.name}"] = {"ready": ready, "add": None if ready else line}
+        ready = is_decodable(uid)
+        abilities[f"DICOM {uid.name}"] = {"ready": ready, "add": None if ready else codecs}
     for module, purpose, line in (
         ("xformers", "memory-efficient attention (GPU)", "pip install xformers"),
         ("timm", "timm encoders", "pip install timm"),
