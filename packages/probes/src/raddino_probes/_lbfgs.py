@@ -131,7 +131,8 @@ class _Heads:
         q *= self.scale
         if self.past:
             _, v, rho = self.past[-1]
-            q /= np.maximum(rho * np.einsum("ij,ij,ij->j", v, v, self.scale), _TINY)
+            # A head that has arrived took no step to learn from: its scale stays as it is.
+            q /= np.where(rho > 0, np.maximum(rho * np.einsum("ij,ij,ij->j", v, v, self.scale), _TINY), 1)
         for s, v, rho in self.past:
             q += (alphas.pop() - rho * _dot(v, q)) * s
         return -q
