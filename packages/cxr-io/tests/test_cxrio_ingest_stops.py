@@ -328,7 +328,13 @@ def test_a_worker_that_cannot_start_is_one_sentence(tmp_path: Path, monkeypatch:
 
 def test_ctrl_c_ends_it_at_once_and_it_goes_on(large: tuple[Path, dict[str, bytes]], tmp_path: Path) -> None:
     source, whole = large
-    process = start(source, tmp_path / "out", start_new_session=True)
+    # What runs the tests may ignore the signal, and children inherit that.
+    process = start(
+        source,
+        tmp_path / "out",
+        start_new_session=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )
     until(lambda: list((tmp_path / "out").glob("*.part")), process)
     workers = children(process.pid)
     os.killpg(process.pid, signal.SIGINT)
