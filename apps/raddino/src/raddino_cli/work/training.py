@@ -50,14 +50,10 @@ def pretrain(shards: Path, out: Path, recipe: str, overrides: list[str], *, proc
     torchrun, this process is one of the run's and `processes` must be left out.
     """
     config = ssl_core.load_config(recipe, overrides)
-    if "RANK" in os.environ:
-        if processes:
-            raise ValueError("expected no --processes under torchrun, which starts them itself")
-        with ssl_core.process_group() as device:
-            _train(shards, out, config, device)
-        return
+    if processes and "RANK" in os.environ:
+        raise ValueError("expected no --processes under torchrun, which starts them itself")
     count = processes or _share(config.train.batch_size)
-    if count == 1:
+    if "RANK" in os.environ or count == 1:
         with ssl_core.process_group() as device:
             _train(shards, out, config, device)
         return
@@ -65,8 +61,7 @@ def pretrain(shards: Path, out: Path, recipe: str, overrides: list[str], *, proc
         try:
             spawn(_join, (count, Path(meeting), shards, out, config), nprocs=count)  # type: ignore[no-untyped-call]
         except ProcessExitedException as error:
-            reason = Path(meeting) / "error"
-            if reason.exists():
+            for reason in Path(meeting).glob("error-*"):
                 raise ValueError(reason.read_text("utf-8")) from error
             raise ValueError(
                 f"a training process ended early ({error}); start the command again to go on from the last checkpoint"
@@ -87,7 +82,7 @@ def _join(rank: int, count: int, meeting: Path, shards: Path, out: Path, config:
         with ssl_core.process_group(init_method=f"file://{meeting / 'ranks'}") as device:
             _train(shards, out, config, device)
     except ValueError as error:
-        write_text(meeting / "error", str(error))
+        write_text(meeting / f"error-{rank}", str(error))
         raise SystemExit(1) from error
 
 
