@@ -74,7 +74,7 @@ def test_a_batch_that_the_processes_cannot_share_is_refused(tmp_path: Path) -> N
 def test_the_shares_of_a_batch_make_up_the_whole() -> None:
     settings, data = config(), images()
     indices, whole = ssl_core.make_batch(settings, data, 3)
-    parts = [ssl_core.make_batch(settings, data, 3, rank=rank, ranks=2) for rank in (0, 1)]
+    parts = [ssl_core.make_batch(settings, data, 3, part=part, parts=2) for part in (0, 1)]
     assert [i for found, _ in parts for i in found] == indices
     for name in ("global_crops", "local_crops", "masks"):
         size = len(indices) // 2

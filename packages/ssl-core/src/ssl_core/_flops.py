@@ -1,0 +1,72 @@
+"""Floating-point operations of a training step, counted on paper: matrix products alone, two for each multiply-add."""
+
+from __future__ import annotations
+
+import itertools
+import time
+
+import torch
+
+from ssl_core._config import Config, ModelConfig
+
+
+def _kept(images: int, drop_path: float) -> float:
+    """Share of a batch that takes a residual branch: drop path leaves the others out, with their work."""
+    return max(int(images * (1 - drop_path)), 1) / images if drop_path else 1.0
+
+
+def _blocks(model: ModelConfig, tokens: int) -> float:
+    d = model.embed_dim
+    projections = 4 * d * d + 2 * d * int(d * model.mlp_ratio)
+    return model.depth * (2 * tokens * projections + 4 * tokens * tokens * d)
+
+
+def encoder_flops(model: ModelConfig, size: int) -> float:
+    """Of one image of `size` x `size` pixels through the encoder."""
+    patches = (size // model.patch_size) ** 2
+    embedding = 2 * patches * model.embed_dim * model.channels * model.patch_size**2
+    return embedding + _blocks(model, patches + 1 + model.registers)
+
+
+def step_flops(config: Config, step: int = 0) -> dict[str, float]:
+    """Of one step by part: `teacher`, `student_global`, `student_local`, `heads`, and their sum, `total`.
+
+    The least that the configuration asks for: a backward pass is twice its forward pass but for the patch embedding,
+    whose input needs no gradient; masked patches are as many as expected; Sinkhorn-Knopp and recomputed activations
+    are not counted.
+    """
+    model, head, crops = config.model, config.head, config.crops_at(step)
+    images, globals_ = config.train.batch_size, 2 * config.train.batch_size
+    micro = config.train.accumulate
+
+    def student(size: int, count: int) -> float:
+        if not count:
+            return 0.0
+        patches = (size // model.patch_size) ** 2
+        blocks = _blocks(model, patches + 1 + model.registers) * _kept(count // micro, model.drop_path)
+        return count * (3 * blocks + 2 * (encoder_flops(model, size) - _blocks(model, patches + 1 + model.registers)))
+
+    patches = (crops.global_size // model.patch_size) ** 2
+    masked = int(globals_ * config.masks.probability) * patches * sum(config.masks.ratio) / 2
+    widths = [model.embed_dim, *[head.hidden] * (head.layers - 1), head.bottleneck]
+    row = 2 * (sum(a * b for a, b in itertools.pairwise(widths)) + head.bottleneck * head.prototypes)
+    rows_taught, rows_learned = globals_ + masked, globals_ + images * crops.local_count + masked
+    parts = {
+        "teacher": globals_ * encoder_flops(model, crops.global_size),
+        "student_global": student(crops.global_size, globals_),
+        "student_local": student(crops.local_size, images * crops.local_count),
+        "heads": row * (rows_taught + 3 * rows_learned),
+    }
+    return {**parts, "total": sum(parts.values())}
+
+
+def matmul_speed(device: torch.device, dtype: torch.dtype) -> float:
+    """Floating-point operations a second of a plain matrix product here: what a step's speed is a share of."""
+    n = 8192 if device.type == "cuda" else 1024
+    a = torch.randn(n, n, device=device, dtype=dtype)
+    best = float("inf")
+    for _ in range(5):
+        start = time.perf_counter()
+        float((a @ a)[0, 0])  # waits for the device
+        best = min(best, time.perf_counter() - start)
+    return float(2 * n**3 / best)
