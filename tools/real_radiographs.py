@@ -1,8 +1,8 @@
 """python -m tools.real_radiographs DATA OUT: an encoder of real radiographs, and what probes find in it.
 
-DATA holds `nih` (official layout of NIH ChestX-ray14) and `pool224` (`pool.csv`: image, label, patient_id). Pre-training
-sees all of the pool and half of NIH's patients; probes learn from that half and are tested on others. Stopped and
-started again it goes on.
+DATA holds `nih` (official layout of NIH ChestX-ray14) and `pool224` (`pool.csv`: image, label, patient_id).
+Pre-training sees all of the pool and half of NIH's patients; probes learn from that half and are tested on others.
+Stopped and started again it goes on.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -13,7 +13,6 @@ from torch import Tensor
 from ssl_core._batches import Images
 from ssl_core._config import CropConfig
 from ssl_core._crops import normalise, to_unit
-from ssl_core._vit import VisionTransformer
 
 if TYPE_CHECKING:
     from jaxtyping import Float
@@ -50,8 +49,10 @@ def knn_accuracy(
 
 
 @torch.no_grad()
-def probe(model: VisionTransformer, images: Images, labels: Labels, crops: CropConfig, device: torch.device) -> float:
-    """`knn_accuracy` of the class tokens of up to 1,000 labelled images, whole, at the size the encoder is used at."""
+def probe(
+    embed: Callable[[Tensor], Tensor], images: Images, labels: Labels, crops: CropConfig, device: torch.device
+) -> float:
+    """`knn_accuracy` of what `embed` gives of up to 1,000 labelled images, whole, at the size of use."""
     known = [i for i, c in enumerate(labels.classes) if c >= 0]
     chosen = known[:: max(1, len(known) // _MOST)][:_MOST]
     size = crops.encode_size or crops.global_size
@@ -59,6 +60,6 @@ def probe(model: VisionTransformer, images: Images, labels: Labels, crops: CropC
     for start in range(0, len(chosen), 64):
         units = [to_unit(images[i].to(device))[None] for i in chosen[start : start + 64]]
         small = [F.interpolate(u, (size, size), mode="bilinear", antialias=True) for u in units]
-        tokens.append(model(normalise(torch.cat(small), crops)).cls)
+        tokens.append(embed(normalise(torch.cat(small), crops)))
     groups = None if labels.groups is None else [labels.groups[i] for i in chosen]
     return knn_accuracy(torch.cat(tokens), Labels([labels.classes[i] for i in chosen], groups))

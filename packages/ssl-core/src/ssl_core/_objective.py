@@ -15,7 +15,7 @@ from ssl_core._cross_entropy import prototype_cross_entropy
 from ssl_core._head import DINOHead
 from ssl_core._losses import koleo
 from ssl_core._targets import Centre, Logits, Targets, sinkhorn_bias
-from ssl_core._vit import VisionTransformer
+from ssl_core._vit import Features, VisionTransformer
 
 
 class Network(nn.Module):
@@ -135,6 +135,12 @@ class SelfDistillation(nn.Module):
             loss = loss + settings.koleo_weight * terms["koleo"]
         entropy = -(cls_target * cls_target.clamp_min(1e-30).log()).sum(dim=1).mean()
         return {**terms, "loss": loss, "teacher_entropy": entropy}
+
+    @torch.no_grad()
+    def embed(self, images: Tensor) -> Tensor:
+        """The teacher's class tokens (B, D) of normalised images (B, C, H, W)."""
+        features: Features = self.teacher.backbone(images)
+        return features.cls
 
     @torch.no_grad()
     def update_teacher(self, momentum: float) -> None:

@@ -35,7 +35,8 @@ def spread(model: SelfDistillation, train: TrainConfig) -> nn.Module:
     for block in (*_blocks(model.student), *_blocks(model.teacher)):
         fully_shard(block)
     fully_shard(model)
-    register_fsdp_forward_method(model, "teach")
+    for method in ("teach", "embed"):
+        register_fsdp_forward_method(model, method)
     return model
 
 

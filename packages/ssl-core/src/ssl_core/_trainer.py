@@ -195,10 +195,17 @@ class Trainer:
             barrier()
         if self.step < train.steps:
             return False
-        if self.rank == 0:
-            save_encoder(self.model.teacher.backbone, self.config.crops_at(train.steps), self.out / "encoder")
+        self._export()
         barrier()
         return True
+
+    def _export(self) -> None:
+        backbone = self.model.teacher.backbone
+        state = {name: whole(tensor) for name, tensor in backbone.state_dict().items()}
+        if self.rank == 0:
+            plain = VisionTransformer(backbone.config)
+            plain.load_state_dict(state)
+            save_encoder(plain, self.config.crops_at(self.config.train.steps), self.out / "encoder")
 
     def schedule(self, step: int) -> dict[str, float]:
         """Learning rate, weight decay, teacher momentum and teacher temperature at a step."""
@@ -298,13 +305,12 @@ class Trainer:
     def _probe(self) -> dict[str, float]:
         """What the teacher's class tokens of the last step's images are like, and the kNN probe if it is due."""
         assert self._open is not None
-        teacher = self.model.teacher.backbone
-        views = torch.stack([teacher(batch.global_crops).cls.unflatten(0, (2, -1)) for batch in self._open.batches])
-        views = views.transpose(0, 1).flatten(1, 2)
+        embed = self.model.embed
+        views = torch.cat([torch.stack(embed(batch.global_crops).chunk(2)) for batch in self._open.batches], dim=1)
         row = {"rankme": rankme(views.flatten(0, 1)), "lidar": lidar(views)}
         every = self.config.train.knn_every
         if every and self.labels and (self.step % every == 0 or self.step == self.config.train.steps):
-            row["knn"] = probe(teacher, self.images, self.labels, self.config.crops_at(self.step), self.device)
+            row["knn"] = probe(embed, self.images, self.labels, self.config.crops_at(self.step), self.device)
         return row
 
     def _warn(self, row: dict[str, float]) -> None:
