@@ -58,11 +58,14 @@ def build(config: Config) -> SelfDistillation:
                 image_size=config.crops.global_size,
                 channels=m.channels,
                 mlp_ratio=m.mlp_ratio,
+                ffn=m.ffn,
                 registers=m.registers,
                 layerscale=m.layerscale,
                 drop_path=m.drop_path,
                 init_std=m.init_std,
                 sincos=m.sincos,
+                pos_offset=m.pos_offset,
+                pos_antialias=m.pos_antialias,
             )
         )
         return SelfDistillation(backbone, config.head, config.loss)
@@ -278,7 +281,7 @@ class Trainer:
             group["weight_decay"] = values["weight_decay"] * m.weight_decay
         self.optimizer.step()
         self.model.update_teacher(values["momentum"])
-        terms = mean_over_ranks(torch.stack([value.detach().float() for value in out.values()]))
+        terms = mean_over_ranks(torch.stack([value.detach() for value in out.values()]))
         return dict(zip(out, terms.tolist(), strict=True)), norms
 
     def save(self) -> Path:
