@@ -96,12 +96,14 @@ def test_a_data_set_that_shuffles_itself_is_read_in_its_own_order() -> None:
     assert stream.asked == [(0, i) for i in range(8)] + [(1, i) for i in range(8)] + [(2, 0), (2, 1)]
 
 
-@pytest.mark.parametrize("drop_path", [0.0, 0.3])
-def test_a_step_costs_what_the_configuration_asks_for_within_two_percent(drop_path: float) -> None:
+@pytest.mark.parametrize(
+    "more", [["model.drop_path=0"], ["model.drop_path=0.3"], ["model.ffn=swiglu", "head.separate=true"]]
+)
+def test_a_step_costs_what_the_configuration_asks_for_within_two_percent(more: list[str]) -> None:
     settings = config(
         "model.embed_dim=384", "model.depth=4", "model.num_heads=6", "model.patch_size=14", "head.prototypes=2048",
         "head.hidden=512", "crops.global_size=112", "crops.local_size=56", "crops.encode_size=112",
-        "train.batch_size=8", "loss.centring=centering", "loss.koleo_weight=0", f"model.drop_path={drop_path}",
+        "train.batch_size=8", "loss.centring=centering", "loss.koleo_weight=0", *more,
     )  # fmt: skip
     model = ssl_core.build(settings)
     batch = ssl_core.make_batch(settings, images(), 0)[1]

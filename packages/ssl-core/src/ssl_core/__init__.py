@@ -35,6 +35,7 @@ from ssl_core._objective import Network, SelfDistillation
 from ssl_core._param_groups import Multipliers, multipliers, param_groups
 from ssl_core._pos_embed import interpolate_pos_embed
 from ssl_core._schedules import cosine_schedule, warmup_schedule
+from ssl_core._sizes import SIZES, vit
 from ssl_core._targets import Centre, Logits, Targets, sinkhorn_bias
 from ssl_core._trainer import Trainer, build
 from ssl_core._vit import Features, PatchEmbed, VisionTransformer, ViTConfig
@@ -44,6 +45,7 @@ __version__ = _version("ssl-core")
 
 __all__ = [
     "BACKENDS",
+    "SIZES",
     "Batch",
     "Centre",
     "Config",
@@ -101,6 +103,7 @@ __all__ = [
     "step_flops",
     "to_transformers",
     "to_unit",
+    "vit",
     "warmup_schedule",
     "whiten_patch_embed",
     "world_size",

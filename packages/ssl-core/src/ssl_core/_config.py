@@ -35,23 +35,28 @@ class ModelConfig:
     patch_size: int = 14
     channels: int = 1
     mlp_ratio: float = 4.0
+    ffn: Literal["mlp", "swiglu"] = "mlp"
     registers: int = 0
     layerscale: float = 1e-5
     drop_path: float = 0.3
     init_std: float = 0.02
     sincos: float = 0.0
+    pos_offset: float = 0.1
+    pos_antialias: bool = False
     whitening: float = 0.0
 
 
 @dataclass(frozen=True)
 class HeadConfig:
-    """Projection heads."""
+    """Projection heads; patch tokens have one of their own where `separate`, of the sizes `ibot_*` (0: the same)."""
 
     prototypes: int = 65536
     hidden: int = 2048
     bottleneck: int = 256
     layers: int = 3
     separate: bool = False
+    ibot_prototypes: int = 0
+    ibot_bottleneck: int = 0
 
 
 @dataclass(frozen=True)
@@ -176,6 +181,11 @@ class Config:
                 raise SslError(
                     f"{key} must be a multiple of model.patch_size = {self.model.patch_size}, got {self._value(key)}"
                 )
+        if not self.head.separate and (self.head.ibot_prototypes or self.head.ibot_bottleneck):
+            raise SslError(
+                "head.ibot_prototypes and head.ibot_bottleneck are sizes of a separate head; "
+                "set head.separate=true, or both to 0"
+            )
         if self.train.batch_size < 2 and self.loss.koleo_weight:
             raise SslError(
                 "KoLeo needs a batch of at least 2 images, got train.batch_size = 1; set loss.koleo_weight=0"

@@ -8,6 +8,7 @@ import time
 import torch
 
 from ssl_core._config import Config, ModelConfig
+from ssl_core._ffn import gated_width
 
 
 def _kept(images: int, drop_path: float) -> float:
@@ -16,8 +17,8 @@ def _kept(images: int, drop_path: float) -> float:
 
 
 def _blocks(model: ModelConfig, tokens: int) -> float:
-    d = model.embed_dim
-    projections = 4 * d * d + 2 * d * int(d * model.mlp_ratio)
+    d, hidden = model.embed_dim, int(model.embed_dim * model.mlp_ratio)
+    projections = 4 * d * d + (3 * d * gated_width(hidden) if model.ffn == "swiglu" else 2 * d * hidden)
     return model.depth * (2 * tokens * projections + 4 * tokens * tokens * d)
 
 
@@ -48,14 +49,18 @@ def step_flops(config: Config, step: int = 0) -> dict[str, float]:
 
     patches = (crops.global_size // model.patch_size) ** 2
     masked = int(globals_ * config.masks.probability) * patches * sum(config.masks.ratio) / 2
-    widths = [model.embed_dim, *[head.hidden] * (head.layers - 1), head.bottleneck]
-    row = 2 * (sum(a * b for a, b in itertools.pairwise(widths)) + head.bottleneck * head.prototypes)
-    rows_taught, rows_learned = globals_ + masked, globals_ + images * crops.local_count + masked
+
+    def row(prototypes: int, bottleneck: int) -> float:
+        widths = [model.embed_dim, *[head.hidden] * (head.layers - 1), bottleneck, prototypes]
+        return 2.0 * sum(a * b for a, b in itertools.pairwise(widths))
+
+    of_class = row(head.prototypes, head.bottleneck)
+    of_patch = row(head.ibot_prototypes or head.prototypes, head.ibot_bottleneck or head.bottleneck)
     parts = {
         "teacher": globals_ * encoder_flops(model, crops.global_size),
         "student_global": student(crops.global_size, globals_),
         "student_local": student(crops.local_size, images * crops.local_count),
-        "heads": row * (rows_taught + 3 * rows_learned),
+        "heads": of_class * (4 * globals_ + 3 * images * crops.local_count) + of_patch * 4 * masked,
     }
     return {**parts, "total": sum(parts.values())}
 

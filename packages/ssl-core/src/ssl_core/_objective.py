@@ -25,12 +25,12 @@ class Network(nn.Module):
         super().__init__()
         dim = backbone.config.embed_dim
 
-        def build() -> DINOHead:
-            return DINOHead(dim, head.prototypes, head.hidden, head.bottleneck, head.layers)
+        def build(prototypes: int, bottleneck: int) -> DINOHead:
+            return DINOHead(dim, prototypes or head.prototypes, head.hidden, bottleneck or head.bottleneck, head.layers)
 
         self.backbone = backbone
-        self.dino_head = build()
-        self.ibot_head = build() if head.separate else None
+        self.dino_head = build(head.prototypes, head.bottleneck)
+        self.ibot_head = build(head.ibot_prototypes, head.ibot_bottleneck) if head.separate else None
 
     @property
     def patch_head(self) -> DINOHead:
@@ -48,7 +48,7 @@ class SelfDistillation(nn.Module):
         self.teacher = copy.deepcopy(self.student)
         self.teacher.requires_grad_(False)
         self.dino_centre = Centre(head.prototypes, loss.centre_momentum)
-        self.ibot_centre = Centre(head.prototypes, loss.centre_momentum)
+        self.ibot_centre = Centre(head.ibot_prototypes or head.prototypes, loss.centre_momentum)
         self.train()
 
     def train(self, mode: bool = True) -> SelfDistillation:

@@ -51,11 +51,14 @@ def build(config: Config) -> SelfDistillation:
                 image_size=config.crops.global_size,
                 channels=m.channels,
                 mlp_ratio=m.mlp_ratio,
+                ffn=m.ffn,
                 registers=m.registers,
                 layerscale=m.layerscale,
                 drop_path=m.drop_path,
                 init_std=m.init_std,
                 sincos=m.sincos,
+                pos_offset=m.pos_offset,
+                pos_antialias=m.pos_antialias,
             )
         )
         return SelfDistillation(backbone, config.head, config.loss)
@@ -261,7 +264,7 @@ class Trainer:
                     out = self._spread(batch, temperature, target)
                 (out["loss"] / count).backward()
                 out["stop"] = out["loss"].new_tensor(float(stop))
-                outputs.append(torch.stack([value.detach().float() for value in out.values()]))
+                outputs.append(torch.stack([value.detach() for value in out.values()]))
         terms = mean_over_ranks(torch.stack(outputs).mean(dim=0)).unbind()
         found = dict(zip(out, terms, strict=True))
         for name, module in self.model.student.named_children():
