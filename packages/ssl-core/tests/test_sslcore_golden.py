@@ -186,7 +186,7 @@ def test_position_embeddings_equal_the_reference_at_every_size() -> None:
         for dtype, bound in ((torch.float64, 1e-12), (torch.float32, 5e-6)):
             offset, antialias = (0.1, False) if kind.endswith("noaa") else (0.0, True)
             got = ssl_core.interpolate_pos_embed(
-                arrays["table"].to(dtype), height, width, offset=offset, antialias=antialias
+                arrays["table"].to(dtype), (height, width), offset=offset, antialias=antialias
             )
             assert relative(got, expected) <= bound, key
         compared += 1

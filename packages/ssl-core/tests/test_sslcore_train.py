@@ -134,8 +134,8 @@ def test_every_image_is_seen_once_an_epoch() -> None:
 
 
 def test_non_finite_loss_names_term_step_and_images(tmp_path: Path) -> None:
-    data = torch.full((6, 1, 64, 64), float("nan"))
-    trainer = ssl_core.Trainer(config(), data, tmp_path, device="cpu")
+    trainer = ssl_core.Trainer(config(), images(6), tmp_path, device="cpu")
+    trainer.model.student.backbone.cls_token.data.fill_(float("nan"))
     with pytest.raises(ssl_core.SslError, match=r"step 0: .*dino_global.*images \["):
         trainer.train_step()
 
@@ -171,7 +171,7 @@ def test_weights_that_do_not_fit_are_listed(tmp_path: Path) -> None:
         ("optm.base_lr=1", "nearest valid: optim"),
         ("optim.base_lr='x'", "expected float"),
         ("train.steps=1.5", "expected int"),
-        ("crops.local_size=25", "multiple of model.patch_size"),
+        ("crops.local_size=25", "crops.local_size to be a multiple of patch_size"),
         ("loss.centring=mean", "expected one of"),
         ("train.batch_size=1", "KoLeo needs a batch"),
     ],

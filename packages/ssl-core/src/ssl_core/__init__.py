@@ -16,14 +16,16 @@ from ssl_core._config import (
     OptimConfig,
     TrainConfig,
     load_config,
+    presets,
     recipes,
 )
-from ssl_core._crops import make_crops, to_unit
+from ssl_core._crops import make_crops
 from ssl_core._cross_entropy import prototype_cross_entropy
 from ssl_core._distributed import process_group, rank, world_size
 from ssl_core._errors import SslError
 from ssl_core._head import DINOHead, Prototypes
 from ssl_core._hf import from_transformers, load_encoder, save_encoder, to_transformers
+from ssl_core._images import to_unit
 from ssl_core._losses import koleo
 from ssl_core._masking import block_mask, crop_masks
 from ssl_core._monitor import rankme
@@ -79,6 +81,7 @@ __all__ = [
     "make_crops",
     "multipliers",
     "param_groups",
+    "presets",
     "preview",
     "process_group",
     "prototype_cross_entropy",

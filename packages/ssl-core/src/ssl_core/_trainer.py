@@ -17,16 +17,18 @@ import torch
 from torch import Tensor, nn
 
 from ssl_core._config import Config, load_config
-from ssl_core._crops import make_crops, to_unit
+from ssl_core._crops import make_crops
 from ssl_core._distributed import barrier, mean_over_ranks, rank, world_size
 from ssl_core._errors import SslError
 from ssl_core._files import read_tensors, write_bytes, write_tensors
 from ssl_core._hf import save_encoder
+from ssl_core._images import check_image, to_unit
 from ssl_core._masking import crop_masks
 from ssl_core._monitor import rankme
 from ssl_core._objective import Batch, SelfDistillation
 from ssl_core._param_groups import Multipliers, param_groups
 from ssl_core._schedules import cosine_schedule, warmup_schedule
+from ssl_core._sizes import axes_of, patch_grid
 from ssl_core._vit import VisionTransformer, ViTConfig
 from ssl_core._whitening import whiten_patch_embed
 
@@ -35,7 +37,7 @@ _WHITENED = 512  # images: tens of thousands of patches at the usual sizes
 
 @runtime_checkable
 class Images(Protocol):
-    """A data set: image i as a tensor (C, H, W), integers of any depth or floats in [0, 1]."""
+    """A data set: image i as a tensor (C, H, W), a volume (C, D, H, W); integers of any depth or floats in [0, 1]."""
 
     def __len__(self) -> int:
         """Number of images."""
@@ -85,15 +87,15 @@ def make_batch(config: Config, images: Images, step: int, *, rank: int = 0, rank
     generator = _generator(seed, 2, step)
     share = size // ranks
     mine = slice(rank * share, (rank + 1) * share)
-    crops, local = make_crops(
-        [to_unit(images[i]) for i in indices[mine]], config.crops, generator, first=mine.start, total=size
-    )
-    side = config.crops.global_size // config.model.patch_size
+    channels, axes = config.model.channels, axes_of(config.model.patch_size)
+    units = [to_unit(check_image(images[i], i, channels, axes)) for i in indices[mine]]
+    crops, local = make_crops(units, config.crops, generator, first=mine.start, total=size)
     masks = crop_masks(
         2 * size,
-        (side, side),
+        patch_grid(config.crops.global_size, config.model.patch_size, "crops.global_size"),
         probability=config.masks.probability,
         ratio=config.masks.ratio,
+        exact=config.masks.exact,
         generator=generator,
     )
     return indices[mine], Batch(crops, local, masks.view(2, size, -1)[:, mine].flatten(0, 1))
@@ -152,11 +154,7 @@ class Trainer:
     ) -> None:
         if len(images) == 0:
             raise SslError("expected at least one image to train on, got an empty data set")
-        if images[0].ndim != 3 or images[0].shape[0] != config.model.channels:
-            raise SslError(
-                f"expected images (C={config.model.channels}, H, W), got {tuple(images[0].shape)}; "
-                "set model.channels or change the data set"
-            )
+        check_image(images[0], 0, config.model.channels, axes_of(config.model.patch_size))
         self.rank, self.ranks = rank(), world_size()
         if config.train.batch_size % self.ranks:
             raise SslError(
