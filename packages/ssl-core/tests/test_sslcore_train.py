@@ -137,7 +137,7 @@ def test_every_image_is_seen_once_an_epoch() -> None:
 def test_an_image_with_holes_is_named(tmp_path: Path) -> None:
     data = images().float() / 65535
     data[4, 0, 3, 3] = float("nan")
-    with pytest.raises(ssl_core.SslError, match="image 4: expected finite values"):
+    with pytest.raises(ssl_core.SslError, match="image 4: expected values from 0 to 1, got nan"):
         ssl_core.Trainer(config(), data, tmp_path, device="cpu").fit()
 
 
@@ -172,7 +172,7 @@ def test_weights_that_do_not_fit_are_listed(tmp_path: Path) -> None:
         ("optm.base_lr=1", "nearest valid: optim"),
         ("optim.base_lr='x'", "expected float"),
         ("train.steps=1.5", "expected int"),
-        ("crops.local_size=25", "multiple of model.patch_size"),
+        ("crops.local_size=25", "crops.local_size to be a multiple of patch_size"),
         ("loss.centring=mean", "expected one of"),
         ("train.batch_size=1", "KoLeo needs a batch"),
     ],

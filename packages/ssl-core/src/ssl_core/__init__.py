@@ -18,15 +18,17 @@ from ssl_core._config import (
     OptimConfig,
     TrainConfig,
     load_config,
+    presets,
     recipes,
 )
-from ssl_core._crops import make_crops, to_unit
+from ssl_core._crops import make_crops
 from ssl_core._cross_entropy import prototype_cross_entropy
 from ssl_core._distributed import process_group, rank, world_size
 from ssl_core._errors import SslError
 from ssl_core._flops import encoder_flops, step_flops
 from ssl_core._head import DINOHead, Prototypes
 from ssl_core._hf import from_transformers, load_encoder, save_encoder, to_transformers
+from ssl_core._images import to_unit
 from ssl_core._knn import Labels, knn_accuracy
 from ssl_core._losses import koleo
 from ssl_core._masking import block_mask, crop_masks
@@ -35,10 +37,10 @@ from ssl_core._objective import Network, SelfDistillation
 from ssl_core._param_groups import Multipliers, multipliers, param_groups
 from ssl_core._pos_embed import interpolate_pos_embed
 from ssl_core._schedules import cosine_schedule, warmup_schedule
-from ssl_core._sizes import SIZES, vit
 from ssl_core._targets import Centre, Logits, Targets, sinkhorn_bias
 from ssl_core._trainer import Trainer, build
 from ssl_core._vit import Features, PatchEmbed, VisionTransformer, ViTConfig
+from ssl_core._vit_sizes import SIZES, vit
 from ssl_core._whitening import whiten_patch_embed
 
 __version__ = _version("ssl-core")
@@ -92,6 +94,7 @@ __all__ = [
     "make_crops",
     "multipliers",
     "param_groups",
+    "presets",
     "preview",
     "process_group",
     "prototype_cross_entropy",

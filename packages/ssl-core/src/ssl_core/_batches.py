@@ -16,9 +16,10 @@ import torch
 from torch import Tensor
 
 from ssl_core._config import Config
-from ssl_core._crops import make_crops, to_unit
-from ssl_core._errors import SslError
+from ssl_core._crops import make_crops
+from ssl_core._images import check_image, to_unit
 from ssl_core._masking import crop_masks
+from ssl_core._sizes import axes_of, patch_grid
 
 if TYPE_CHECKING:
     from jaxtyping import Bool, Float
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 
 @runtime_checkable
 class Images(Protocol):
-    """A data set: image i as a tensor (C, H, W), integers of any depth or floats in [0, 1].
+    """A data set: image i as a tensor (C, H, W), a volume (C, D, H, W); integers of any depth or floats in [0, 1].
 
     One with a method `set_epoch`, as streams have, shuffles itself and is read from its first image to its last.
     """
@@ -42,8 +43,8 @@ class Images(Protocol):
 class Batch:
     """Views of images, crop-major: global crop i of image b is row i*B + b, and likewise local crops and masks."""
 
-    global_crops: Float[Tensor, "g c H W"]
-    local_crops: Float[Tensor, "l c h w"]
+    global_crops: Float[Tensor, "g c *_"]
+    local_crops: Float[Tensor, "l c *_"]
     masks: Bool[Tensor, "g n"]
     masked: Tensor = field(init=False)
     """Places of the masked patches in the flattened masks, found where these lie: a device need not be waited for."""
@@ -94,7 +95,7 @@ def make_batch(
 ) -> tuple[list[int], Batch]:
     """The images of a step and their views, or those of one of `parts` equal runs of images of the batch."""
     wanted = _share(batch_indices(config, images, step), part, parts)
-    return [index for _, index in wanted], _views(config, _read(images, wanted), step, part, parts, device)
+    return [index for _, index in wanted], _views(config, _read(config, images, wanted), step, part, parts, device)
 
 
 def preview(config: Config, images: Images) -> dict[str, Tensor]:
@@ -133,7 +134,7 @@ class Loader:
     def _read(self, step: int) -> list[tuple[list[int], list[Tensor]]]:
         everything = batch_indices(self._config, self._images, step)
         shares = [_share(everything, part, self._of) for part in self._parts]
-        return [([index for _, index in share], list(_read(self._images, share))) for share in shares]
+        return [([index for _, index in share], list(_read(self._config, self._images, share))) for share in shares]
 
 
 def _share(indices: list[tuple[int, int]], part: int, parts: int) -> list[tuple[int, int]]:
@@ -141,14 +142,11 @@ def _share(indices: list[tuple[int, int]], part: int, parts: int) -> list[tuple[
     return indices[part * size : (part + 1) * size]
 
 
-def _read(images: Images, wanted: list[tuple[int, int]]) -> Iterator[Tensor]:
+def _read(config: Config, images: Images, wanted: list[tuple[int, int]]) -> Iterator[Tensor]:
     for epoch, index in wanted:
         if hasattr(images, "set_epoch"):
             images.set_epoch(epoch)
-        image = images[index]
-        if image.is_floating_point() and not image.isfinite().all():
-            raise SslError(f"image {index}: expected finite values, got NaN or infinity; leave it out or mend it")
-        yield image
+        yield check_image(images[index], index, config.model.channels, axes_of(config.model.patch_size))
 
 
 def _views(
@@ -161,12 +159,12 @@ def _views(
     chance = generator(config.train.seed, 2, step)
     units = [to_unit(image.to(device, non_blocking=True)) for image in raw]
     global_crops, local_crops = make_crops(units, crops, chance, first=mine.start, total=size)
-    side = crops.global_size // config.model.patch_size
     masks = crop_masks(
         2 * size,
-        (side, side),
+        patch_grid(crops.global_size, config.model.patch_size, "crops.global_size"),
         probability=config.masks.probability,
         ratio=config.masks.ratio,
+        exact=config.masks.exact,
         generator=chance,
     )
     return Batch(global_crops, local_crops, masks.view(2, size, -1)[:, mine].flatten(0, 1)).to(torch.device(device))

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import itertools
+import math
 import time
 
 import torch
 
 from ssl_core._config import Config, ModelConfig
 from ssl_core._ffn import gated_width
+from ssl_core._sizes import Size, axes_of, patch_grid, per_axis
 
 
 def _kept(images: int, drop_path: float) -> float:
@@ -22,11 +24,18 @@ def _blocks(model: ModelConfig, tokens: int) -> float:
     return model.depth * (2 * tokens * projections + 4 * tokens * tokens * d)
 
 
-def encoder_flops(model: ModelConfig, size: int) -> float:
-    """Of one image of `size` x `size` pixels through the encoder."""
-    patches = (size // model.patch_size) ** 2
-    embedding = 2 * patches * model.embed_dim * model.channels * model.patch_size**2
-    return embedding + _blocks(model, patches + 1 + model.registers)
+def _patches(model: ModelConfig, size: Size) -> int:
+    return math.prod(patch_grid(size, model.patch_size, "size"))
+
+
+def _embedding(model: ModelConfig, size: Size) -> float:
+    pixels = math.prod(per_axis(model.patch_size, axes_of(model.patch_size)))
+    return 2.0 * _patches(model, size) * model.embed_dim * model.channels * pixels
+
+
+def encoder_flops(model: ModelConfig, size: Size) -> float:
+    """Of one image of `size` x `size` pixels, or one volume, through the encoder."""
+    return _embedding(model, size) + _blocks(model, _patches(model, size) + 1 + model.registers)
 
 
 def step_flops(config: Config, step: int = 0) -> dict[str, float]:
@@ -40,14 +49,13 @@ def step_flops(config: Config, step: int = 0) -> dict[str, float]:
     images, globals_ = config.train.batch_size, 2 * config.train.batch_size
     micro = config.train.accumulate
 
-    def student(size: int, count: int) -> float:
+    def student(size: Size, count: int) -> float:
         if not count:
             return 0.0
-        patches = (size // model.patch_size) ** 2
-        blocks = _blocks(model, patches + 1 + model.registers) * _kept(count // micro, model.drop_path)
-        return count * (3 * blocks + 2 * (encoder_flops(model, size) - _blocks(model, patches + 1 + model.registers)))
+        blocks = _blocks(model, _patches(model, size) + 1 + model.registers)
+        return count * (3 * blocks * _kept(count // micro, model.drop_path) + 2 * _embedding(model, size))
 
-    patches = (crops.global_size // model.patch_size) ** 2
+    patches = _patches(model, crops.global_size)
     masked = int(globals_ * config.masks.probability) * patches * sum(config.masks.ratio) / 2
 
     def row(prototypes: int, bottleneck: int) -> float:

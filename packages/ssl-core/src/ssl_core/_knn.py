@@ -12,7 +12,9 @@ from torch import Tensor
 
 from ssl_core._batches import Images
 from ssl_core._config import CropConfig
-from ssl_core._crops import normalise, to_unit
+from ssl_core._distort import normalise
+from ssl_core._images import to_unit
+from ssl_core._sizes import Size, per_axis
 
 if TYPE_CHECKING:
     from jaxtyping import Float
@@ -48,6 +50,13 @@ def knn_accuracy(
     return float(torch.stack(found).mean()) if len(found) > 1 else float("nan")
 
 
+def _resized(image: Tensor, size: Size) -> Tensor:
+    axes = image.ndim - 2
+    if axes == 3:
+        return F.interpolate(image, per_axis(size, axes), mode="trilinear")
+    return F.interpolate(image, per_axis(size, axes), mode="bilinear", antialias=True)
+
+
 @torch.no_grad()
 def probe(
     embed: Callable[[Tensor], Tensor], images: Images, labels: Labels, crops: CropConfig, device: torch.device
@@ -59,7 +68,7 @@ def probe(
     tokens = []
     for start in range(0, len(chosen), 64):
         units = [to_unit(images[i].to(device))[None] for i in chosen[start : start + 64]]
-        small = [F.interpolate(u, (size, size), mode="bilinear", antialias=True) for u in units]
+        small = [_resized(unit, size) for unit in units]
         tokens.append(embed(normalise(torch.cat(small), crops)))
     groups = None if labels.groups is None else [labels.groups[i] for i in chosen]
     return knn_accuracy(torch.cat(tokens), Labels([labels.classes[i] for i in chosen], groups))

@@ -19,6 +19,7 @@ from ssl_core._distributed import barrier, mean_over_ranks, rank, whole, world_s
 from ssl_core._errors import SslError
 from ssl_core._files import write_bytes
 from ssl_core._hf import save_encoder
+from ssl_core._images import check_image
 from ssl_core._knn import Labels, probe
 from ssl_core._log import Log
 from ssl_core._memory import keep_freed_memory
@@ -29,6 +30,7 @@ from ssl_core._parallel import exchanging, prepare_blocks, spread
 from ssl_core._param_groups import Multipliers, param_groups
 from ssl_core._report import Report
 from ssl_core._schedules import cosine_schedule, warmup_schedule
+from ssl_core._sizes import axes_of
 from ssl_core._stop import sigterm_noted
 from ssl_core._vit import VisionTransformer, ViTConfig
 from ssl_core._whitening import whiten_patch_embed
@@ -137,14 +139,10 @@ class Trainer:
         self._warned: set[str] = set()
 
     def _check(self) -> None:
-        first, train = self.images[0] if len(self.images) else None, self.config.train
-        if first is None:
+        train, model = self.config.train, self.config.model
+        if not len(self.images):
             raise SslError("expected at least one image to train on, got an empty data set")
-        if first.ndim != 3 or first.shape[0] != self.config.model.channels:
-            raise SslError(
-                f"expected images (C={self.config.model.channels}, H, W), got {tuple(first.shape)}; "
-                "set model.channels or change the data set"
-            )
+        check_image(self.images[0], 0, model.channels, axes_of(model.patch_size))
         shares = self.ranks * train.accumulate
         if train.batch_size % shares:
             raise SslError(

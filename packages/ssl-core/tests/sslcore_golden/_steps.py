@@ -172,7 +172,7 @@ def training(folder: Path, scratch: Path) -> Iterator[Comparison]:
                 error = abs(values[{"teacher_temp": "teacher_temperature"}.get(name, name)] - value)
                 yield Comparison(file, "schedules", f"step {i} {name}", dtype, error, 1e-12)
             found = run.optimise([batch(arrays, dtype, f"step{i}.")], values)
-            ours = logged(found, case["loss_weights"])
+            ours = logged({name: float(value) for name, value in found.items()}, case["loss_weights"])
             for name, value in expected["losses"].items():
                 yield Comparison(file, "losses", f"step {i} {name}", dtype, ratio(ours[name], value), bound)
             for part, value in expected.get("grad_norm_before_clip", {}).items():

@@ -34,16 +34,16 @@ def square(image: NDArray[Any]) -> NDArray[Any]:
 
 
 class ImagesInMemory(Sequence[Tensor]):
-    """The central squares of one split, decoded once and kept as uint16; items are float32 (1, S, S) in [0, 1]."""
+    """The central squares of one split, decoded once; items are uint16 (1, S, S)."""
 
     def __init__(self, shards: Path, split: str) -> None:
-        self._images = [square(sample.image) for sample in ShardStream(shards, split=split)]
+        self._images = [np.ascontiguousarray(square(sample.image)) for sample in ShardStream(shards, split=split)]
 
     def __len__(self) -> int:
         return len(self._images)
 
     def __getitem__(self, index: int) -> Tensor:  # type: ignore[override]
-        return torch.from_numpy(self._images[index].astype(np.float32) / np.float32(65535))[None]
+        return torch.from_numpy(self._images[index])[None]
 
 
 def pretrain(shards: Path, out: Path, recipe: str, overrides: list[str], *, processes: int | None = None) -> None:
