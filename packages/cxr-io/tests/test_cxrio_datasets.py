@@ -1,6 +1,7 @@
 """Facts about what data sets share: tables, files, masks, reports, splits, exclusions."""
 
 import json
+import struct
 import subprocess
 import sys
 from pathlib import Path
@@ -153,6 +154,11 @@ def test_a_mask_file_keeps_its_values_and_must_have_the_image_s_size(tmp_path: P
         with pytest.raises(CxrError, match=path) as caught:
             load_mask(tmp_path / path, shape)
         assert caught.value.code == "bad_mask"
+    data = bytearray((tmp_path / "m.png").read_bytes())
+    data[16:24] = struct.pack(">II", 30000, 30000)  # refused before it is decoded, which would take two gigabytes
+    (tmp_path / "bomb.png").write_bytes(data)
+    with pytest.raises(CxrError, match=r"shape \(30000, 30000\) in bomb"):
+        load_mask(tmp_path / "bomb.png", (2, 2))
 
 
 def test_polygons_cover_the_pixels_that_their_outline_crosses() -> None:

@@ -11,19 +11,15 @@ import tracemalloc
 from collections import Counter
 from pathlib import Path
 
-import cv2
 import numpy as np
 import pytest
 from cxr_io import CxrError, ShardStream
 from cxr_io._folder import Folder
 from cxr_io._order import Order
-from cxr_io._png import png, unpng
 from cxr_io._reader import ShardReader
 from cxr_io._shards import Sample, ShardWriter, encode, read_shard
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from hypothesis.extra.numpy import array_shapes, arrays
-from PIL import Image
 
 
 def shards(folder: Path, *counts: int, split: str = "train", prefix: str = "s") -> Path:
@@ -312,44 +308,3 @@ def test_a_hundred_thousand_shards_cost_numbers_alone() -> None:
     tracemalloc.stop()
     assert len(seen) == 26
     assert peak < 8e6
-
-
-@settings(deadline=None)
-@given(arrays(st.sampled_from([np.uint8, np.uint16]), array_shapes(min_dims=2, max_dims=2, min_side=1, max_side=40)))
-def test_png_keeps_every_pixel_and_pillow_reads_the_same(pixels: np.ndarray) -> None:
-    data = png(pixels)
-    seen = unpng(data)
-    assert seen.dtype == pixels.dtype
-    assert np.array_equal(seen, pixels)
-    assert np.array_equal(np.array(Image.open(io.BytesIO(data))), pixels)
-    assert np.array_equal(cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED), pixels)
-
-
-def test_png_of_other_programs_is_read(tmp_path: Path) -> None:
-    pixels = np.add.outer(np.arange(60), np.arange(50)).astype(np.uint16) * 300
-    for name, image in (
-        ("p.png", Image.fromarray(pixels)),
-        ("p8.png", Image.fromarray((pixels >> 8).astype(np.uint8))),
-    ):
-        image.save(tmp_path / name)
-        assert np.array_equal(unpng((tmp_path / name).read_bytes()), np.array(image))
-    Image.fromarray(np.zeros((20, 30, 3), np.uint8)).save(tmp_path / "rgb.png")
-    assert unpng((tmp_path / "rgb.png").read_bytes()).shape == (20, 30, 3)
-
-
-@settings(deadline=None)
-@given(st.data())
-def test_a_damaged_png_is_an_error_or_the_same_pixels(data: st.DataObject) -> None:
-    pixels = np.random.default_rng(0).integers(0, 65535, (30, 20), dtype=np.uint16)
-    whole = png(pixels)
-    at = data.draw(st.integers(0, len(whole) - 1))
-    broken = bytearray(whole)
-    broken[at] ^= data.draw(st.integers(1, 255))
-    for content in (bytes(broken), whole[:at]):
-        try:
-            seen = unpng(content)
-        except ValueError:
-            continue
-        assert seen.size <= 30 * 20 * 4  # what can't be told from another picture isn't a larger one
-        if at > 40:  # past the header
-            assert np.array_equal(seen, pixels)

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from cxr_io._errors import CxrError
 from cxr_io._identity import allowed, pseudonym
+from cxr_io._limits import LIMITS, Limits
 from cxr_io._read import read
 from cxr_io._resize import resize_radiograph
 from cxr_io._shards import Encoded, Sample, encode
@@ -30,6 +31,7 @@ class Settings:
     codec: str
     key: bytes = field(repr=False)
     exclusions: Exclusions | None = None
+    limits: Limits = LIMITS
 
 
 @dataclass(frozen=True)
@@ -89,7 +91,7 @@ def convert(item: Record, settings: Settings) -> Taken | Rejected:
 def _take(item: Record, made: str, settings: Settings) -> Taken:
     if settings.exclusions:
         settings.exclusions.check(item)
-    radiograph = read(item.path, intensity=settings.intensity)
+    radiograph = read(item.path, intensity=settings.intensity, limits=settings.limits)
     image = resize_radiograph(radiograph, settings.short_side, intensity=settings.intensity)
     patient = item.patient or radiograph.patient or item.name
     study = item.study or radiograph.study or item.name
