@@ -6,6 +6,7 @@ import io
 import json
 import tempfile
 import time
+import tracemalloc
 from collections import deque
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -116,4 +117,12 @@ def stream_start() -> str:
         start = time.perf_counter()
         next(iter(ShardStream(place, split="train", shuffle=True)))
         spent = time.perf_counter() - start
-    return f"{spent:.2f} s to the first sample of 100,000 shards (no peer)"
+        tracemalloc.start()
+        opened = ShardStream(place, split="train", shuffle=True)
+        next(iter(opened))
+        kept, peak = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+    return (
+        f"{spent:.2f} s to the first sample of 100,000 shards, of which {kept / 1e6:.0f} MB are kept, "
+        f"{peak / 1e6:.0f} MB while the index is read (no peer)"
+    )

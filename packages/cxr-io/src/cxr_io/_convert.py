@@ -20,6 +20,8 @@ from cxr_io._resize import resize_radiograph
 from cxr_io._shards import Encoded, Sample, encode
 from cxr_io.datasets import Box, Exclusions, MaskSource, Record, load_mask, split_for
 
+_PLAIN = (str, int, float, type(None))
+
 
 @dataclass(frozen=True)
 class Settings:
@@ -60,6 +62,8 @@ def mark(item: Record, key: bytes) -> str:
 
 
 def _state(value: Any) -> Any:
+    if isinstance(value, _PLAIN):  # most of what a table says
+        return value
     if isinstance(value, Path):
         try:
             found = value.stat()

@@ -59,12 +59,14 @@ class ShardStream(Dealer):
         self._places = Order(counts, shuffle=shuffle, seed=seed, window=window)
         self._reader = ShardReader(Folder(shards), [entry["name"] for entry in entries], counts.tolist(), window)
         # What is fed to the hash is all that the order depends on, beside the epoch.
-        content = repr([(entry["name"], entry["samples"], entry["sha256"]) for entry in entries])
+        content = sha256()
+        for entry in entries:
+            content.update(repr((entry["name"], entry["samples"], entry["sha256"])).encode())
         self._settings = {
             "seed": seed,
             "shuffle": shuffle,
             "window": window,
-            "shards": sha256(content.encode()).hexdigest()[:16],
+            "shards": content.hexdigest()[:16],
         }
 
     def _fetch(self, epoch: int, position: int) -> tuple[str, dict[str, bytes]]:
