@@ -5,9 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-import cv2
 import cxr_phantom
 import numpy as np
 import raddino_seg
@@ -15,7 +13,6 @@ from cxr_io import Sample
 from numpy.typing import NDArray
 
 from raddino_cli.work.features import Features, NothingToMeasureError, read_split
-from raddino_cli.work.training import square
 
 LABEL_MAPS = {
     "lungs": ("right lung", "left lung"),
