@@ -196,6 +196,7 @@ class TrainConfig:
     seed: int = 0
     precision: Literal["float32", "bfloat16"] = "float32"
     parallel: Literal["ddp", "fsdp"] = "ddp"
+    attention: Literal["auto", "sdpa", "plain", "varlen", "xformers"] = "auto"
     compile: bool = False
     activation_checkpointing: bool = False
     checkpoint_every: int = 1000

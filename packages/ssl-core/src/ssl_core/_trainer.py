@@ -7,11 +7,13 @@ import logging
 import math
 import time
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
+from ssl_core._attention import force_attention
 from ssl_core._batches import Batch, Images, Loader, generator, make_batch, seed_of
 from ssl_core._checkpoints import Checkpoints
 from ssl_core._config import Config, HighResConfig, load_config
@@ -180,7 +182,8 @@ class Trainer:
             keep_freed_memory()
         log = self._start_log() if self.rank == 0 else None
         meter = Meter(self.config, self.device, self.ranks)
-        with sigterm_noted() as asked:
+        attention = nullcontext() if train.attention == "auto" else force_attention(train.attention)
+        with sigterm_noted() as asked, attention:
             while self.step < train.steps and not self._stop:
                 meter.count(self.step, self.train_step(stop=asked()))
                 if self.progress:
