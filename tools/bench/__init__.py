@@ -10,6 +10,7 @@ from tools.bench._probes import bootstrap, sweep
 from tools.bench._prototypes import prototypes
 from tools.bench._read import read
 from tools.bench._resize import resize
+from tools.bench._step import step
 from tools.bench._stream import stream, stream_start
 
 BENCHES: dict[str, Callable[[], str]] = {
@@ -25,6 +26,7 @@ BENCHES: dict[str, Callable[[], str]] = {
     "sweep": sweep,
     "bootstrap": bootstrap,
     "prototypes": prototypes,
+    "step": step,
 }
 
 __all__ = ["BENCHES"]
