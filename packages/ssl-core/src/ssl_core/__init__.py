@@ -10,6 +10,7 @@ from ssl_core._config import (
     Config,
     CropConfig,
     HeadConfig,
+    InitConfig,
     LossConfig,
     MaskConfig,
     ModelConfig,
@@ -23,15 +24,18 @@ from ssl_core._cross_entropy import prototype_cross_entropy
 from ssl_core._distributed import process_group, rank, world_size
 from ssl_core._errors import SslError
 from ssl_core._head import DINOHead, Prototypes
-from ssl_core._hf import from_transformers, load_encoder, save_encoder, to_transformers
+from ssl_core._hf import load_encoder, save_encoder
 from ssl_core._losses import koleo
 from ssl_core._masking import block_mask, crop_masks
 from ssl_core._monitor import rankme
+from ssl_core._names import from_dinov2, from_timm, from_transformers, to_dinov2, to_transformers
 from ssl_core._objective import Batch, Network, SelfDistillation
 from ssl_core._param_groups import Multipliers, multipliers, param_groups
 from ssl_core._pos_embed import interpolate_pos_embed
 from ssl_core._schedules import cosine_schedule, warmup_schedule
 from ssl_core._sizes import SIZES, vit
+from ssl_core._source import Source, read_head, read_source
+from ssl_core._start import Start, start_from, start_overrides
 from ssl_core._targets import Centre, Logits, Targets, sinkhorn_bias
 from ssl_core._trainer import Images, Trainer, build, make_batch, preview
 from ssl_core._vit import Features, PatchEmbed, VisionTransformer, ViTConfig
@@ -50,6 +54,7 @@ __all__ = [
     "Features",
     "HeadConfig",
     "Images",
+    "InitConfig",
     "Logits",
     "LossConfig",
     "MaskConfig",
@@ -60,7 +65,9 @@ __all__ = [
     "PatchEmbed",
     "Prototypes",
     "SelfDistillation",
+    "Source",
     "SslError",
+    "Start",
     "Targets",
     "TrainConfig",
     "Trainer",
@@ -72,6 +79,8 @@ __all__ = [
     "cosine_schedule",
     "crop_masks",
     "force_attention",
+    "from_dinov2",
+    "from_timm",
     "from_transformers",
     "interpolate_pos_embed",
     "koleo",
@@ -86,9 +95,14 @@ __all__ = [
     "prototype_cross_entropy",
     "rank",
     "rankme",
+    "read_head",
+    "read_source",
     "recipes",
     "save_encoder",
     "sinkhorn_bias",
+    "start_from",
+    "start_overrides",
+    "to_dinov2",
     "to_transformers",
     "to_unit",
     "vit",

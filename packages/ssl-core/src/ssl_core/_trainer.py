@@ -27,6 +27,7 @@ from ssl_core._monitor import rankme
 from ssl_core._objective import Batch, SelfDistillation
 from ssl_core._param_groups import Multipliers, param_groups
 from ssl_core._schedules import cosine_schedule, warmup_schedule
+from ssl_core._start import start_from
 from ssl_core._vit import VisionTransformer, ViTConfig
 from ssl_core._whitening import whiten_patch_embed
 
@@ -173,6 +174,9 @@ class Trainer:
         checkpoint = self._newest_checkpoint()
         if config.model.whitening and checkpoint is None:
             start_from_patches(config, images, self.model)
+        self.start = start_from(self.model, config) if config.init.weights and checkpoint is None else None
+        if self.start and self.rank == 0:
+            write_bytes(self.out / "start.json", self.start.to_json().encode())
         self.model.to(self.device)
         self._parallel = nn.parallel.DistributedDataParallel(self.model) if self.ranks > 1 else self.model
         o = config.optim
@@ -228,6 +232,7 @@ class Trainer:
         lr = cosine_schedule(step, base=peak, final=o.min_lr, total=total, warmup=min(o.warmup, total // 2))
         return {
             "lr": lr,
+            "backbone_lr": 0.0 if step < min(self.config.init.warmup_heads, total // 10) else lr,
             "last_layer_lr": 0.0 if step < o.freeze_last_layer else lr,
             "weight_decay": cosine_schedule(step, base=o.weight_decay, final=o.weight_decay_end, total=total),
             "momentum": cosine_schedule(step, base=o.momentum, final=o.momentum_end, total=total),
@@ -277,7 +282,8 @@ class Trainer:
         }
         for group in self.optimizer.param_groups:
             m: Multipliers = group["multipliers"]
-            group["lr"] = values["last_layer_lr" if m.is_last_layer else "lr"] * m.lr
+            rate = "last_layer_lr" if m.is_last_layer else "backbone_lr" if m.is_backbone else "lr"
+            group["lr"] = values[rate] * m.lr
             group["weight_decay"] = values["weight_decay"] * m.weight_decay
         self.optimizer.step()
         self.model.update_teacher(values["momentum"])

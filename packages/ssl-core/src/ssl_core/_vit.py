@@ -51,6 +51,8 @@ class ViTConfig:
             raise SslError(
                 f"model.embed_dim must be a multiple of model.num_heads, got {self.embed_dim} and {self.num_heads}"
             )
+        if self.mlp_ratio != int(self.mlp_ratio):
+            raise SslError(f"model.mlp_ratio must be whole, as in transformers' Dinov2, got {self.mlp_ratio}")
         if self.image_size % self.patch_size:
             raise SslError(
                 f"the image size must be a multiple of the patch size {self.patch_size}, got {self.image_size}"
