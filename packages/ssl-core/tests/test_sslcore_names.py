@@ -37,7 +37,7 @@ def largest_difference(ours: ssl_core.Features, tokens: Tensor) -> float:
 
 def theirs(model: ssl_core.VisionTransformer, folder: Path) -> Any:
     """The exported encoder in transformers."""
-    ssl_core.save_encoder(model, ssl_core.CropConfig(), folder)
+    ssl_core.save_encoder(model, ssl_core.CropConfig(global_size=56), folder)
     return transformers.AutoModel.from_pretrained(folder, local_files_only=True).eval()
 
 

@@ -71,7 +71,7 @@ def test_a_run_from_dinov2_has_its_features_at_step_0(form: str, registers: int,
     assert (features_at_step_0(trainer, grey()) - expected(source, grey())).abs().max() <= 1e-5
     assert trainer.start is not None
     report = json.loads((tmp_path / "run" / "start.json").read_text())
-    assert any("positions resized from 36 to 4 x 4" in words for words in report["changed"])
+    assert any("positions resized from 6 x 6 to 4 x 4" in words for words in report["changed"])
     assert any("summed over 3 channels" in words for words in report["changed"])
     if form == "teacher":
         assert report["fresh"] == []

@@ -11,6 +11,11 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 
+def gated_width(hidden: int) -> int:
+    """Inner width of a SwiGLU that has as many weights as an MLP of width `hidden`, rounded up to a multiple of 8."""
+    return (hidden * 2 // 3 + 7) // 8 * 8
+
+
 class Mlp(nn.Module):
     """Two linear layers around an exact (erf) GELU."""
 
@@ -27,13 +32,12 @@ class Mlp(nn.Module):
 class SwiGLU(nn.Module):
     """SiLU(x W1) * (x W2) W3 (Shazeer 2020, "GLU variants improve transformer"); `w12` holds W1, then W2.
 
-    As in dinov2 the inner width is two thirds of `hidden`, rounded up to a multiple of 8: as many weights as an MLP of
-    that width.
+    As in dinov2 it has as many weights as an MLP of width `hidden`.
     """
 
     def __init__(self, dim: int, hidden: int) -> None:
         super().__init__()
-        hidden = (hidden * 2 // 3 + 7) // 8 * 8
+        hidden = gated_width(hidden)
         self.w12 = nn.Linear(dim, 2 * hidden)
         self.w3 = nn.Linear(hidden, dim)
 

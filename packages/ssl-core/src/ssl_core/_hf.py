@@ -13,6 +13,7 @@ from ssl_core._errors import SslError
 from ssl_core._files import read_tensors, write_bytes, write_tensors
 from ssl_core._names import check_fit, from_transformers, to_transformers
 from ssl_core._pos_embed import interpolate_pos_embed
+from ssl_core._sizes import Size, patch_grid
 from ssl_core._vit import VisionTransformer, ViTConfig
 
 
@@ -23,7 +24,7 @@ def save_encoder(model: VisionTransformer, crops: CropConfig, folder: Path) -> N
     another one, so that features agree at that size alone.
     """
     c = model.config
-    size = crops.encode_size or c.image_size
+    size = crops.encode_size or crops.global_size
     config = {
         "architectures": ["Dinov2WithRegistersModel" if c.registers else "Dinov2Model"],
         "model_type": "dinov2_with_registers" if c.registers else "dinov2",
@@ -60,10 +61,10 @@ def save_encoder(model: VisionTransformer, crops: CropConfig, folder: Path) -> N
         "image_std": [crops.std] * c.channels,
         "do_convert_rgb": c.channels == 3,
     }
-    side = size // c.patch_size
     state = model.state_dict()
+    grid = patch_grid(size, c.patch_size, "the encoder's size")
     state["pos_embed"] = interpolate_pos_embed(
-        state["pos_embed"], side, side, offset=c.pos_offset, antialias=c.pos_antialias
+        state["pos_embed"], grid, learned=c.grid, offset=c.pos_offset, antialias=c.pos_antialias
     )
     write_tensors(folder / "model.safetensors", to_transformers(state))
     write_bytes(folder / "config.json", json.dumps(config, indent=2).encode())
@@ -119,8 +120,8 @@ def read_shape(config: dict[str, Any], folder: Path) -> ViTConfig:
             embed_dim=config["hidden_size"],
             depth=config["num_hidden_layers"],
             num_heads=config["num_attention_heads"],
-            patch_size=config["patch_size"],
-            image_size=config["image_size"],
+            patch_size=_size(config["patch_size"]),
+            image_size=_size(config["image_size"]),
             channels=config.get("num_channels", 3),
             mlp_ratio=float(config.get("mlp_ratio", 4)),
             ffn="swiglu" if config.get("use_swiglu_ffn") else "mlp",
@@ -133,3 +134,7 @@ def read_shape(config: dict[str, Any], folder: Path) -> ViTConfig:
         )
     except KeyError as error:
         raise SslError(f"{folder}: expected config.json with the key {error}") from error
+
+
+def _size(value: int | list[int]) -> Size:
+    return value if isinstance(value, int) else (value[0], value[1], value[2])

@@ -1,26 +1,30 @@
-"""Encoders by name, with the numbers of dinov2 (Oquab et al. 2023, table 16; its small and base of Touvron et al.)."""
+"""Sizes of images and volumes in pixels and in patches: one number for a square or a cube, or one for each axis."""
 
 from __future__ import annotations
 
-from typing import Any
-
 from ssl_core._errors import SslError
-from ssl_core._vit import VisionTransformer, ViTConfig
 
-SIZES: dict[str, dict[str, Any]] = {
-    "small": {"embed_dim": 384, "depth": 12, "num_heads": 6},
-    "base": {"embed_dim": 768, "depth": 12, "num_heads": 12},
-    "large": {"embed_dim": 1024, "depth": 24, "num_heads": 16},
-    "giant": {"embed_dim": 1536, "depth": 40, "num_heads": 24, "ffn": "swiglu"},
-}
+Size = int | tuple[int, int, int]
 
 
-def vit(size: str, **changes: Any) -> VisionTransformer:
-    """A fresh encoder of a size of `SIZES`; other fields of `ViTConfig` by keyword, such as `patch_size=16`.
+def per_axis(size: int | tuple[int, ...], axes: int) -> tuple[int, ...]:
+    """A size along each of 2 or 3 axes."""
+    return (size,) * axes if isinstance(size, int) else size
+
+
+def axes_of(patch_size: int | tuple[int, ...]) -> int:
+    """2 for images; 3 for volumes, whose patches have three sizes: depth, height, width."""
+    return 2 if isinstance(patch_size, int) else len(patch_size)
+
+
+def patch_grid(size: int | tuple[int, ...], patch_size: int | tuple[int, ...], name: str) -> tuple[int, ...]:
+    """Patches along each axis.
 
     Raises:
-        SslError: a size that is not in the table.
+        SslError: the patch doesn't divide the size, or they have another number of axes; it names what has the size.
     """
-    if size not in SIZES:
-        raise SslError(f"expected a size of {', '.join(SIZES)}, got {size!r}")
-    return VisionTransformer(ViTConfig(**SIZES[size] | changes))
+    axes = axes_of(patch_size)
+    sizes, patches = per_axis(size, axes), per_axis(patch_size, axes)
+    if len(sizes) != axes or any(p < 1 or s % p for s, p in zip(sizes, patches, strict=True)):
+        raise SslError(f"expected {name} to be a multiple of patch_size = {patch_size}, got {size}")
+    return tuple(s // p for s, p in zip(sizes, patches, strict=True))

@@ -19,6 +19,7 @@ from ssl_core._errors import SslError
 from ssl_core._files import read_tensors
 from ssl_core._hf import read_shape
 from ssl_core._names import State, from_dinov2, from_timm, from_transformers
+from ssl_core._sizes import patch_grid
 
 IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 """Mean and standard deviation that natural-image encoders expect, dinov2's among them."""
@@ -34,6 +35,8 @@ class Source:
     """`dino_head.*` and `ibot_head.*`."""
     shape: dict[str, Any]
     """Keys of `ModelConfig` that the files state; `num_heads` only where a configuration lies beside the weights."""
+    grid: tuple[int, ...]
+    """Patches along each axis that there are positions for."""
     mean: tuple[float, ...]
     std: tuple[float, ...]
     filled: list[str] = field(default_factory=list)
@@ -46,7 +49,7 @@ def read_source(path: str | Path) -> Source:
     """The weights at `path`.
 
     Args:
-        path: a run of ssl-core (its newest checkpoint's teacher, with heads); a folder of transformers (Dinov2Model,
+        path: a run of ssl-core (its newest teacher, with heads); a folder of transformers (Dinov2Model,
             with registers or without) or timm; or a file: dinov2's released weights or teacher checkpoint (`.pth`),
             safetensors. `preprocessor_config.json` or timm's `config.json` beside a file says what pixels it expects;
             without one it is ImageNet's mean and deviation.
@@ -55,9 +58,9 @@ def read_source(path: str | Path) -> Source:
         SslError: nothing there, not weights, or names of another architecture.
     """
     path = Path(path)
-    checkpoint = max((path / "checkpoints").glob("step-*.safetensors"), default=None)
-    if checkpoint and (path / "config.toml").is_file():
-        return _read_run(path, checkpoint)
+    teacher = path / "checkpoints" / "teacher.safetensors"
+    if teacher.is_file():
+        return _read_run(path, teacher)
     file = _weights_file(path / "encoder" if (path / "encoder").is_dir() else path)
     facts, processor = (_read_json(file.parent / name) for name in ("config.json", "preprocessor_config.json"))
     state = read_state(file)
@@ -84,7 +87,8 @@ def read_source(path: str | Path) -> Source:
             f"{path}: expected the mean and deviation of {channels} channels, got {list(mean)} and {list(std)}; "
             "put a preprocessor_config.json with image_mean and image_std beside the weights"
         )
-    return Source(path, backbone, heads, shape, mean, std, filled, unused)
+    side = round((backbone["pos_embed"].shape[1] - 1) ** 0.5)
+    return Source(path, backbone, heads, shape, (side, side), mean, std, filled, unused)
 
 
 def read_head(path: str | Path) -> State:
@@ -128,14 +132,14 @@ def read_state(path: Path) -> State:
     return {str(name).removeprefix("module."): tensor for name, tensor in held.items()}
 
 
-def _read_run(path: Path, checkpoint: Path) -> Source:
+def _read_run(path: Path, teacher: Path) -> Source:
     config = load_config(path / "config.toml")
-    state = {k.removeprefix("model."): v for k, v in read_tensors(checkpoint)[0].items() if k.startswith("model.")}
-    backbone, heads = from_dinov2(state)
+    backbone, heads = from_dinov2(read_state(teacher))
     m, crops = config.model, config.crops
+    grid = patch_grid(crops.global_size, m.patch_size, "crops.global_size")
     shape = {"num_heads": m.num_heads, "pos_offset": m.pos_offset, "pos_antialias": m.pos_antialias}
     mean, std = ((value,) * m.channels for value in (crops.mean, crops.std))
-    return Source(path, backbone, heads, _shape(checkpoint, backbone) | shape, mean, std)
+    return Source(path, backbone, heads, _shape(teacher, backbone) | shape, grid, mean, std)
 
 
 def _weights_file(path: Path) -> Path:
@@ -167,6 +171,7 @@ def _shape(file: Path, state: State) -> dict[str, Any]:
             f"got none of {', '.join(lacking)} among {sorted(state)[:5]}"
         )
     patches = state["patch_embed.proj.weight"]
+    kernel = tuple(patches.shape[2:])
     dim = state["cls_token"].shape[-1]
     gated = "blocks.0.mlp.w12.weight" in state
     hidden = state["blocks.0.mlp.w3.weight"].shape[1] * 3 // 2 if gated else state["blocks.0.mlp.fc1.weight"].shape[0]
@@ -174,7 +179,7 @@ def _shape(file: Path, state: State) -> dict[str, Any]:
     return {
         "embed_dim": dim,
         "depth": 1 + max(int(found[1]) for name in state if (found := re.match(r"blocks\.(\d+)\.", name))),
-        "patch_size": patches.shape[-1],
+        "patch_size": kernel[0] if len(kernel) == 2 else kernel,
         "mlp_ratio": float(hidden // dim),
         "ffn": "swiglu" if gated else "mlp",
         "registers": registers,

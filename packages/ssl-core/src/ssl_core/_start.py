@@ -19,6 +19,7 @@ from ssl_core._errors import SslError
 from ssl_core._names import State, check_fit
 from ssl_core._objective import SelfDistillation
 from ssl_core._pos_embed import interpolate_pos_embed
+from ssl_core._sizes import patch_grid
 from ssl_core._source import Source, read_head, read_source
 
 _WARMUP = 1250  # steps: dinov2's epoch, for which it keeps the last layer of a fresh head still
@@ -59,10 +60,10 @@ def start_from(model: SelfDistillation, config: Config) -> Start:
             named), or channels that can't be turned into the run's.
     """
     source = read_source(config.init.weights)
-    if source.shape.get("num_heads", config.model.num_heads) != config.model.num_heads:
-        raise SslError(
-            f"{source.path}: expected model.num_heads = {source.shape['num_heads']}, got {config.model.num_heads}"
-        )
+    for key in ("num_heads", "patch_size"):  # what shapes of tensors don't tell, or tell too late
+        stated, ours = source.shape.get(key), getattr(config.model, key)
+        if stated not in (None, ours):
+            raise SslError(f"{source.path}: expected model.{key} = {stated}, got {ours}")
     backbone, changed = _fit(source, config)
     expected = model.student.backbone.state_dict()
     check_fit(str(source.path), backbone, expected)
@@ -127,13 +128,12 @@ def _fit(source: Source, config: Config) -> tuple[State, list[str]]:
         changed.append(f"patch embedding summed over {weight.shape[1]} channels")
         weight = weight.sum(dim=1, keepdim=True)
     state["patch_embed.proj.weight"] = weight
-    side = config.crops.global_size // config.model.patch_size
-    table = state["pos_embed"]
-    if table.shape[1] != 1 + side**2:
-        state["pos_embed"] = interpolate_pos_embed(
-            table, side, side, offset=source.shape["pos_offset"], antialias=source.shape["pos_antialias"]
-        )
-        changed.append(f"positions resized from {table.shape[1] - 1} to {side} x {side} patches")
+    grid = patch_grid(config.crops.global_size, config.model.patch_size, "crops.global_size")
+    if grid != source.grid:
+        rule = {"offset": source.shape["pos_offset"], "antialias": source.shape["pos_antialias"]}
+        state["pos_embed"] = interpolate_pos_embed(state["pos_embed"], grid, learned=source.grid, **rule)
+        old, new = (" x ".join(map(str, g)) for g in (source.grid, grid))
+        changed.append(f"positions resized from {old} to {new} patches")
     return state, changed
 
 
@@ -143,16 +143,17 @@ def fold_pixels(
     """A patch embedding for pixels (x - mean) / std turned into one for (x - new_mean) / new_std, channel by channel.
 
     Args:
-        weight: (D, C, p, p).
+        weight: (D, C, p, p), or (D, C, p, p, p) of volumes.
         bias: (D,).
         mean: of each of the C channels.
         std: of each of the C channels.
         new_mean: of all channels.
         new_std: of all channels.
     """
-    old, deviation = (torch.tensor(values, dtype=torch.float64).view(-1, 1, 1) for values in (mean, std))
     exact = weight.double()
-    shift = (exact * ((new_mean - old) / deviation)).sum(dim=(1, 2, 3))
+    per_channel = [-1, *[1] * (weight.ndim - 2)]
+    old, deviation = (torch.tensor(values, dtype=torch.float64).view(per_channel) for values in (mean, std))
+    shift = (exact * ((new_mean - old) / deviation)).flatten(1).sum(dim=1)
     return (exact * (new_std / deviation)).to(weight.dtype), (bias.double() + shift).to(bias.dtype)
 
 

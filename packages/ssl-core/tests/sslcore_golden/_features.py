@@ -26,7 +26,7 @@ def positions(folder: Path) -> Iterator[Comparison]:
             offset, antialias = rules[rule]
             for dtype, bound in ((DOUBLE, 1e-12), (SINGLE, 5e-6)):
                 table = arrays["table"].to(dtype)
-                got = ssl_core.interpolate_pos_embed(table, height, width, offset=offset, antialias=antialias)
+                got = ssl_core.interpolate_pos_embed(table, (height, width), offset=offset, antialias=antialias)
                 yield Comparison(file, "tables", key, dtype, relative(got, expected), bound)
     for name, settings in case["features"].items():
         if isinstance(settings, dict):

@@ -38,7 +38,7 @@ def masking(folder: Path, draws: int) -> Iterator[Comparison]:
     for grid, stated in case["grids"].items():
         height, width = map(int, grid.split("x"))
         for request, expected in stated["by_request"].items():
-            masks = torch.stack([ssl_core.block_mask(height, width, int(request), generator) for _ in range(draws)])
+            masks = torch.stack([ssl_core.block_mask((height, width), int(request), generator) for _ in range(draws)])
             excess = float((masks.sum((1, 2)) - int(request)).max().clamp_min(0))
             yield Comparison(file, "tokens in excess", f"{grid} {request}", DOUBLE, excess, 0)
             spread = {"mean_count": expected["std_count"] / expected["draws"] ** 0.5, **expected["standard_errors"]}
