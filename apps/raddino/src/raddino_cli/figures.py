@@ -111,7 +111,7 @@ def _crops(out: Path) -> Picture:
     batch = len(seen["global_crops"]) // 2
     masks = seen["masks"].numpy()
     masked = sorted(range(batch), key=lambda i: -(masks[i].sum() + masks[batch + i].sum()))[:_SHOWN]
-    grid = config.crops.global_size // config.model.patch_size
+    grid = round(masks.shape[1] ** 0.5)
     side, rows = 160, []
     for i in masked[:4]:
         row = []

@@ -21,6 +21,7 @@ from ssl_core._crops import make_crops
 from ssl_core._distributed import barrier, mean_over_ranks, rank, world_size
 from ssl_core._errors import SslError
 from ssl_core._files import read_tensors, write_bytes, write_tensors
+from ssl_core._grid import axes_of, patch_grid
 from ssl_core._hf import save_encoder
 from ssl_core._images import check_image, to_unit
 from ssl_core._masking import crop_masks
@@ -28,7 +29,6 @@ from ssl_core._monitor import rankme
 from ssl_core._objective import Batch, SelfDistillation
 from ssl_core._param_groups import Multipliers, param_groups
 from ssl_core._schedules import cosine_schedule, warmup_schedule
-from ssl_core._sizes import axes_of, patch_grid
 from ssl_core._vit import VisionTransformer, ViTConfig
 from ssl_core._whitening import whiten_patch_embed
 

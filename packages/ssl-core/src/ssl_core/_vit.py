@@ -15,8 +15,8 @@ from torch import Tensor, nn
 
 from ssl_core._attention import attention
 from ssl_core._errors import SslError
+from ssl_core._grid import Size, patch_grid
 from ssl_core._pos_embed import interpolate_pos_embed, sincos_table
-from ssl_core._sizes import Size, patch_grid
 
 if TYPE_CHECKING:
     from jaxtyping import Bool, Float
