@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from ssl_core._errors import SslError
-from ssl_core._grid import Size, patch_grid
+from ssl_core._sizes import Size, patch_grid
 
 
 @dataclass(frozen=True)
@@ -37,23 +37,28 @@ class ModelConfig:
     patch_size: Size = 14
     channels: int = 1
     mlp_ratio: float = 4.0
+    ffn: Literal["mlp", "swiglu"] = "mlp"
     registers: int = 0
     layerscale: float = 1e-5
     drop_path: float = 0.3
     init_std: float = 0.02
     sincos: float = 0.0
+    pos_offset: float = 0.1
+    pos_antialias: bool = False
     whitening: float = 0.0
 
 
 @dataclass(frozen=True)
 class HeadConfig:
-    """Projection heads."""
+    """Projection heads; patch tokens have one of their own where `separate`, of the sizes `ibot_*` (0: the same)."""
 
     prototypes: int = 65536
     hidden: int = 2048
     bottleneck: int = 256
     layers: int = 3
     separate: bool = False
+    ibot_prototypes: int = 0
+    ibot_bottleneck: int = 0
 
 
 @dataclass(frozen=True)
@@ -169,16 +174,37 @@ class OptimConfig:
 
 
 @dataclass(frozen=True)
+class HighResConfig:
+    """The last `steps` steps at larger crops: dinov2's phase of high resolution (Oquab et al. 2023, section 5)."""
+
+    steps: int = 0
+    global_size: Size = 518
+    local_size: Size = 196
+
+
+@dataclass(frozen=True)
 class TrainConfig:
-    """Length, batch and bookkeeping."""
+    """Length, batch, how it is computed, and bookkeeping.
+
+    `batch_size` is of a step, of all processes together; each takes its share in `accumulate` micro-batches. Of the
+    checkpoints the `keep_checkpoints` newest stay and, where `keep_every` is not 0, those at its multiples.
+    """
 
     steps: int = 125000
     batch_size: int = 64
+    accumulate: int = 1
     seed: int = 0
     precision: Literal["float32", "bfloat16"] = "float32"
+    parallel: Literal["ddp", "fsdp"] = "ddp"
+    attention: Literal["auto", "sdpa", "plain", "varlen", "xformers"] = "auto"
+    compile: bool = False
+    activation_checkpointing: bool = False
     checkpoint_every: int = 1000
     keep_checkpoints: int = 2
+    keep_every: int = 0
     log_every: int = 10
+    knn_every: int = 0
+    logger: Literal["none", "tensorboard", "mlflow", "wandb"] = "none"
 
 
 @dataclass(frozen=True)
@@ -191,19 +217,40 @@ class Config:
     crops: CropConfig = field(default_factory=CropConfig)
     masks: MaskConfig = field(default_factory=MaskConfig)
     optim: OptimConfig = field(default_factory=OptimConfig)
+    high_res: HighResConfig = field(default_factory=HighResConfig)
     train: TrainConfig = field(default_factory=TrainConfig)
 
     def __post_init__(self) -> None:
-        for name in ("global_size", "local_size", "encode_size"):
-            patch_grid(getattr(self.crops, name), self.model.patch_size, f"crops.{name}")
+        keys = ["crops.global_size", "crops.local_size", "crops.encode_size"]
+        if self.high_res.steps:
+            keys += ["high_res.global_size", "high_res.local_size"]
+        for key in keys:
+            patch_grid(self._value(key), self.model.patch_size, key)
+        if not self.head.separate and (self.head.ibot_prototypes or self.head.ibot_bottleneck):
+            raise SslError(
+                "head.ibot_prototypes and head.ibot_bottleneck are sizes of a separate head; "
+                "set head.separate=true, or both to 0"
+            )
         if self.train.batch_size < 2 and self.loss.koleo_weight:
             raise SslError(
                 "KoLeo needs a batch of at least 2 images, got train.batch_size = 1; set loss.koleo_weight=0"
             )
-        for key in ("train.steps", "train.batch_size", "train.checkpoint_every", "train.log_every"):
-            section, name = key.split(".")
-            if getattr(getattr(self, section), name) < 1:
-                raise SslError(f"{key} must be at least 1, got {getattr(getattr(self, section), name)}")
+        counts = ("steps", "batch_size", "accumulate", "checkpoint_every", "keep_checkpoints", "log_every")
+        for key in (f"train.{name}" for name in counts):
+            if self._value(key) < 1:
+                raise SslError(f"{key} must be at least 1, got {self._value(key)}")
+
+    def _value(self, key: str) -> Any:
+        section, name = key.split(".")
+        return getattr(getattr(self, section), name)
+
+    def crops_at(self, step: int) -> CropConfig:
+        """The crops of a step: larger ones in the last phase, if there is one."""
+        if not self.high_res.steps or step < self.train.steps - self.high_res.steps:
+            return self.crops
+        return dataclasses.replace(
+            self.crops, global_size=self.high_res.global_size, local_size=self.high_res.local_size
+        )
 
     def to_toml(self) -> str:
         """The fully resolved configuration; `load_config` reads it back to an equal one."""

@@ -15,8 +15,8 @@ from torch import Tensor
 
 from ssl_core._config import CropConfig
 from ssl_core._distort import distort, draw_looks, normalise, uniform
-from ssl_core._grid import Size, per_axis
 from ssl_core._resample import Boxes, bicubic, bilinear
+from ssl_core._sizes import Size, per_axis
 
 if TYPE_CHECKING:
     from jaxtyping import Float

@@ -8,15 +8,16 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Literal, cast
 
 import torch
 from torch import Tensor, nn
 
 from ssl_core._attention import attention
 from ssl_core._errors import SslError
-from ssl_core._grid import Size, patch_grid
+from ssl_core._ffn import Mlp, SwiGLU
 from ssl_core._pos_embed import interpolate_pos_embed, sincos_table
+from ssl_core._sizes import Size, patch_grid
 
 if TYPE_CHECKING:
     from jaxtyping import Bool, Float
@@ -29,7 +30,8 @@ class ViTConfig:
     A `patch_size` of three numbers (depth, height, width) makes it an encoder of volumes.
 
     Weights start from a normal of `init_std` (0.02 suits a width of 768; narrow models want about 0.5 / sqrt(width)),
-    positions from a normal of 0.02, or from sines and cosines of amplitude `sincos` where that is not 0.
+    positions from a normal of 0.02, or from sines and cosines of amplitude `sincos` where that is not 0. At other sizes
+    they are resized by the rule of `interpolate_pos_embed` that `pos_offset` and `pos_antialias` state.
     """
 
     embed_dim: int = 768
@@ -39,6 +41,7 @@ class ViTConfig:
     image_size: Size = 518
     channels: int = 1
     mlp_ratio: float = 4.0
+    ffn: Literal["mlp", "swiglu"] = "mlp"
     registers: int = 0
     layerscale: float = 1e-5
     drop_path: float = 0.0
@@ -115,19 +118,6 @@ class Attention(nn.Module):
         return self.proj(attention(q, k, v).transpose(1, 2).reshape(b, n, d))
 
 
-class Mlp(nn.Module):
-    """Two linear layers around an exact (erf) GELU."""
-
-    def __init__(self, dim: int, hidden: int) -> None:
-        super().__init__()
-        self.fc1 = nn.Linear(dim, hidden)
-        self.fc2 = nn.Linear(hidden, dim)
-
-    def forward(self, x: Float[Tensor, "b n d"]) -> Float[Tensor, "b n d"]:
-        """Transform each token."""
-        return self.fc2(nn.functional.gelu(self.fc1(x)))
-
-
 class LayerScale(nn.Module):
     """A learned gain per channel on a residual branch (Touvron et al. 2021)."""
 
@@ -143,15 +133,17 @@ class LayerScale(nn.Module):
 class Block(nn.Module):
     """Pre-norm transformer block; drop path leaves out whole images, and their work, per residual branch."""
 
-    def __init__(self, dim: int, heads: int, hidden: int, layerscale: float, drop_path: float) -> None:
+    def __init__(self, config: ViTConfig) -> None:
         super().__init__()
+        dim = config.embed_dim
+        hidden = int(dim * config.mlp_ratio)
         self.norm1 = nn.LayerNorm(dim, eps=1e-6)
-        self.attn = Attention(dim, heads)
-        self.ls1 = LayerScale(dim, layerscale)
+        self.attn = Attention(dim, config.num_heads)
+        self.ls1 = LayerScale(dim, config.layerscale)
         self.norm2 = nn.LayerNorm(dim, eps=1e-6)
-        self.mlp = Mlp(dim, hidden)
-        self.ls2 = LayerScale(dim, layerscale)
-        self.drop_path = drop_path
+        self.mlp = SwiGLU(dim, hidden) if config.ffn == "swiglu" else Mlp(dim, hidden)
+        self.ls2 = LayerScale(dim, config.layerscale)
+        self.drop_path = config.drop_path
 
     def _attend(self, x: Tensor) -> Tensor:
         return cast(Tensor, self.ls1(self.attn(self.norm1(x))))
@@ -187,10 +179,7 @@ class VisionTransformer(nn.Module):
         self.mask_token = nn.Parameter(torch.zeros(1, dim))
         if config.registers:
             self.register_tokens = nn.Parameter(torch.zeros(1, config.registers, dim))
-        self.blocks = nn.ModuleList(
-            Block(dim, config.num_heads, int(dim * config.mlp_ratio), config.layerscale, config.drop_path)
-            for _ in range(config.depth)
-        )
+        self.blocks = nn.ModuleList(Block(config) for _ in range(config.depth))
         self.norm = nn.LayerNorm(dim, eps=1e-6)
         self._initialise()
 

@@ -1,0 +1,89 @@
+"""The masks of shards as a segmenter takes them: which images have them, what their values mean, at one size."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import cxr_phantom
+import numpy as np
+import raddino_seg
+from cxr_io import Sample
+from numpy.typing import NDArray
+
+from raddino_cli.work.features import Features, NothingToMeasureError, read_split
+
+LABEL_MAPS = {
+    "lungs": ("right lung", "left lung"),
+    "heart": ("heart",),
+    "zones": ("right upper", "right middle", "right lower", "left upper", "left middle", "left lower"),
+}
+"""Structures 1, 2, ... of label maps. A mask that is not here is one structure of its own name."""
+BIT_FIELDS = {
+    "ribs_right": tuple(f"right rib {k}" for k in range(1, 13)),
+    "ribs_left": tuple(f"left rib {k}" for k in range(1, 13)),
+    "findings": cxr_phantom.FINDINGS,
+}
+"""Structures of bits 0, 1, ..., which may overlap."""
+MASK_SIZE = 128
+
+
+@dataclass(frozen=True)
+class Masked:
+    """Images of one split that have the masks: central squares of S x S pixels.
+
+    `rows` (N,) of the features; `masks` label maps or planes; `spacing` of each image's mask in mm, None if unknown.
+    """
+
+    rows: NDArray[np.intp]
+    samples: list[Sample]
+    masks: raddino_seg.Masks
+    classes: tuple[str, ...]
+    spacing: list[tuple[float, float] | None]
+
+
+def read_masks(
+    shards: Path,
+    features: Features,
+    split: str,
+    names: Sequence[str],
+    *,
+    size: int = MASK_SIZE,
+    classes: Sequence[str] | None = None,
+) -> Masked:
+    """The images of a split that have every one of the masks, or whose label says that there is nothing to mask.
+
+    Args:
+        shards: what the features were made from.
+        features: tell the rows.
+        split: train, val or test.
+        names: of masks; of several, the structures are planes that may overlap.
+        size: pixels a side.
+        classes: those that a model knows, where it is known already.
+
+    Raises:
+        NothingToMeasureError: no image of the split has them.
+        SegError: values that stand for nothing.
+    """
+    samples = {sample.key: sample for sample in read_split(shards, split)}
+    rows, kept, drawn = [], [], []
+    for row in features.rows(split):
+        sample = samples.get(features.samples["key"][row])
+        found = [_mask(sample, name, size) for name in names] if sample else []
+        if sample and all(mask is not None for mask in found):
+            rows.append(row)
+            kept.append(sample)
+            drawn.append(found)
+    if not rows:
+        raise NothingToMeasureError(
+            f"expected samples with {_listed(names)} in the split {split} of {shards}, found none"
+        )
+    parts = [_structures(name, np.stack([found[k] for found in drawn])) for k, name in enumerate(names)]
+    masks, known = parts[0]
+    if len(parts) > 1:
+        masks = np.concatenate([_planes(part, len(part_names)) for part, part_names in parts], axis=1)
+        known = tuple(name for _, part_names in parts for name in part_names)
+    if classes is not None and (masks.ndim == 4) != (len(names) > 1 or names[0] in BIT_FIELDS):
+        raise AssertionError
+    return Masked(np.array(rows), kept, masks, tuple(classes or known), [_spacing(sample, size) for sample in kept])
