@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
@@ -12,6 +13,7 @@ from ssl_core._config import CropConfig
 from ssl_core._errors import SslError
 from ssl_core._files import read_tensors, write_bytes, write_tensors
 from ssl_core._vit import VisionTransformer, ViTConfig
+from ssl_core._volume_folder import MODEL_TYPE, save_volume_encoder, volume_config
 
 _TOP = {
     "cls_token": "embeddings.cls_token",
@@ -77,6 +79,9 @@ def from_transformers(state: dict[str, Tensor]) -> dict[str, Tensor]:
 def save_encoder(model: VisionTransformer, crops: CropConfig, folder: Path) -> None:
     """Write `model.safetensors`, `config.json` and `preprocessor_config.json` for AutoModel and AutoImageProcessor."""
     c = model.config
+    if not (isinstance(c.patch_size, int) and isinstance(c.image_size, int)):
+        save_volume_encoder(model, crops, folder)
+        return
     config = {
         "architectures": ["Dinov2WithRegistersModel" if c.registers else "Dinov2Model"],
         "model_type": "dinov2_with_registers" if c.registers else "dinov2",
@@ -137,6 +142,8 @@ def load_encoder(folder: str | Path, *, random_seed: int | None = None) -> tuple
         raise SslError(
             f"{folder}: expected config.json and preprocessor_config.json of an encoder ({error})"
         ) from error
+    if config.get("model_type") == MODEL_TYPE:
+        return _weighed(volume_config(config, folder), folder, random_seed, lambda state: state), processor
     if config.get("model_type") not in ("dinov2", "dinov2_with_registers") or config.get("use_swiglu_ffn"):
         raise SslError(f"{folder}: expected a dinov2 encoder without SwiGLU, got {config.get('model_type')!r}")
     vit = ViTConfig(
@@ -152,12 +159,18 @@ def load_encoder(folder: str | Path, *, random_seed: int | None = None) -> tuple
         init_std=config.get("initializer_range", 0.02),
         sincos=config.get("sincos", 0.0),
     )
+    return _weighed(vit, folder, random_seed, from_transformers), processor
+
+
+def _weighed(
+    vit: ViTConfig, folder: Path, random_seed: int | None, names: Callable[[dict[str, Tensor]], dict[str, Tensor]]
+) -> VisionTransformer:
     if random_seed is not None:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(random_seed)
-            return VisionTransformer(vit).eval(), processor
+            return VisionTransformer(vit).eval()
     model = VisionTransformer(vit)
-    state = from_transformers(read_tensors(folder / "model.safetensors")[0])
+    state = names(read_tensors(folder / "model.safetensors")[0])
     expected = model.state_dict()
     wrong = sorted(expected.keys() ^ state.keys()) + [
         f"{k} {tuple(state[k].shape)} instead of {tuple(expected[k].shape)}"
@@ -167,4 +180,4 @@ def load_encoder(folder: str | Path, *, random_seed: int | None = None) -> tuple
     if wrong:
         raise SslError(f"{folder}: weights don't fit config.json: {', '.join(wrong)}")
     model.load_state_dict(state)
-    return model.eval(), processor
+    return model.eval()
