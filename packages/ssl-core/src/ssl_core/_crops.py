@@ -42,7 +42,8 @@ def make_crops(
     resample = {"bicubic": bicubic, "bilinear": bilinear}[config.resampling]
 
     def room(count: int, size: Size) -> Tensor:
-        return images[0].new_empty(count * len(images), images[0].shape[0], *per_axis(size, axes))
+        shape = (count * len(images), images[0].shape[0], *per_axis(size, axes))
+        return torch.empty(shape, device=images[0].device)
 
     crops, local = room(2, config.global_size), room(config.local_count, config.local_size)
     one, two = crops.chunk(2)
@@ -58,10 +59,10 @@ def make_crops(
         looks = draw_looks(count * total, blur, solarise, config, generator)[mine]
         resample(images, _boxes(images, out.shape[2:], *draws), out)
         some = len(out) if out.is_cuda else max(1, _IN_CACHE // out[0].numel())
-        for rows in torch.arange(len(out)).split(some):
-            part = out[rows[0] : rows[-1] + 1]
-            distort(part, looks[rows], config)
-            normalise(part, config)
+        for start in range(0, len(out), some):
+            rows = slice(start, start + some)
+            distort(out[rows], looks[rows], config)
+            normalise(out[rows], config)
     return crops, local
 
 

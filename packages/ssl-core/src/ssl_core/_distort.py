@@ -34,7 +34,7 @@ class Looks:
     contrast_first: Bool[Tensor, "n"]
     solarised: Bool[Tensor, "n"]
 
-    def __getitem__(self, rows: Tensor) -> Looks:
+    def __getitem__(self, rows: Tensor | slice) -> Looks:
         """Those of some views."""
         return Looks(**{name: values[rows] for name, values in vars(self).items()})
 
@@ -111,6 +111,6 @@ def blur(x: Tensor, sigma: Tensor) -> Tensor:
     return x
 
 
-def normalise(x: Tensor, config: CropConfig) -> None:
+def normalise(x: Tensor, config: CropConfig) -> Tensor:
     """Subtract the mean and divide by the standard deviation of the configuration, in place."""
-    x.sub_(config.mean).div_(config.std)
+    return x.sub_(config.mean).div_(config.std)

@@ -37,7 +37,9 @@ def volume_config(config: dict[str, Any], folder: Path) -> ViTConfig:
         SslError: a field is missing, or one that this version doesn't know is there.
     """
     names = {field.name for field in dataclasses.fields(ViTConfig)}
-    given = {name: tuple(v) if isinstance(v, list) else v for name, v in config.items() if name != "model_type"}
+    given: dict[str, Any] = {
+        name: tuple(v) if isinstance(v, list) else v for name, v in config.items() if name != "model_type"
+    }
     if given.keys() != names:
         raise SslError(f"{folder / 'config.json'}: expected the fields {sorted(names)}, got {sorted(given)}")
     return ViTConfig(**given)
