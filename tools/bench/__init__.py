@@ -3,6 +3,7 @@
 from collections.abc import Callable
 
 from tools.bench._codecs import codecs
+from tools.bench._crops import crops
 from tools.bench._ingest import ingest
 from tools.bench._memory import memory, million
 from tools.bench._phantom import phantom
@@ -23,6 +24,7 @@ BENCHES: dict[str, Callable[[], str]] = {
     "memory": memory,
     "million": million,
     "phantom": phantom,
+    "crops": crops,
     "sweep": sweep,
     "bootstrap": bootstrap,
     "prototypes": prototypes,

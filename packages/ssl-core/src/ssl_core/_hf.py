@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from ssl_core._config import CropConfig
 from ssl_core._errors import SslError
@@ -15,6 +17,7 @@ from ssl_core._names import check_fit, from_transformers, to_transformers
 from ssl_core._pos_embed import interpolate_pos_embed
 from ssl_core._sizes import Size, patch_grid
 from ssl_core._vit import VisionTransformer, ViTConfig
+from ssl_core._volume_folder import MODEL_TYPE, save_volume_encoder, volume_config
 
 
 def save_encoder(model: VisionTransformer, crops: CropConfig, folder: Path) -> None:
@@ -24,6 +27,9 @@ def save_encoder(model: VisionTransformer, crops: CropConfig, folder: Path) -> N
     another one, so that features agree at that size alone.
     """
     c = model.config
+    if not (isinstance(c.patch_size, int) and isinstance(c.image_size, int)):
+        save_volume_encoder(model, crops, folder)
+        return
     size = crops.encode_size or crops.global_size
     config = {
         "architectures": ["Dinov2WithRegistersModel" if c.registers else "Dinov2Model"],
@@ -91,16 +97,23 @@ def load_encoder(folder: str | Path, *, random_seed: int | None = None) -> tuple
         raise SslError(
             f"{folder}: expected config.json and preprocessor_config.json of an encoder ({error})"
         ) from error
-    vit = read_shape(config, folder)
+    if config.get("model_type") == MODEL_TYPE:
+        return _weighed(volume_config(config, folder), folder, random_seed, lambda state: state), processor
+    return _weighed(read_shape(config, folder), folder, random_seed, from_transformers), processor
+
+
+def _weighed(
+    vit: ViTConfig, folder: Path, random_seed: int | None, names: Callable[[dict[str, Tensor]], dict[str, Tensor]]
+) -> VisionTransformer:
     if random_seed is not None:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(random_seed)
-            return VisionTransformer(vit).eval(), processor
+            return VisionTransformer(vit).eval()
     model = VisionTransformer(vit)
-    state = from_transformers(read_tensors(folder / "model.safetensors")[0])
+    state = names(read_tensors(folder / "model.safetensors")[0])
     check_fit(str(folder), state, model.state_dict())
     model.load_state_dict(state)
-    return model.eval(), processor
+    return model.eval()
 
 
 def read_shape(config: dict[str, Any], folder: Path) -> ViTConfig:

@@ -65,7 +65,7 @@ class Logits:
         """A bound (k,) that no logit of a column exceeds: the longest row times each prototype's length."""
         rows, prototypes = full_precision(self._rows), full_precision(self._prototypes)
         longest = max_over_ranks(rows.norm(dim=1).amax() if len(rows) else rows.new_zeros(()))
-        return longest * torch.linalg.vector_norm(prototypes, dim=1)
+        return torch.linalg.vector_norm(longest * prototypes, dim=1)
 
     def split(self, sizes: Sequence[int]) -> list[Logits]:
         """The same for runs of rows."""
