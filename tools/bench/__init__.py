@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 
+from tools.bench._cluster import cluster
 from tools.bench._codecs import codecs
 from tools.bench._crops import crops
 from tools.bench._ingest import ingest
@@ -19,6 +20,7 @@ BENCHES: dict[str, Callable[[], str]] = {
     "read": read,
     "codecs": codecs,
     "ingest": ingest,
+    "cluster": cluster,
     "stream": stream,
     "start": stream_start,
     "memory": memory,

@@ -17,6 +17,7 @@ from cxr_io._sample_codec import CODECS
 from cxr_io._shards import Sample
 from cxr_io._stream import ShardStream
 from cxr_io._syntax import is_decodable
+from cxr_io._upload import upload
 from cxr_io._verify import Damage, info, verify
 from cxr_io.datasets import (
     DATASETS,
@@ -64,6 +65,7 @@ __all__ = [
     "resize_radiograph",
     "sections",
     "survey",
+    "upload",
     "verify",
 ]
 __version__ = version("cxr-io")
