@@ -17,7 +17,8 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from raddino_cli.work.features import Features, read_split
-from raddino_cli.work.segmenting import MASK_SIZE, tokens_of
+from raddino_cli.work.masks import MASK_SIZE
+from raddino_cli.work.segmenting import tokens_of
 from raddino_cli.work.training import ImagesInMemory, square
 
 Picture = NDArray[np.uint8]
@@ -158,7 +159,7 @@ def _segmentation(out: Path, samples: list[Sample], trained: Features) -> Pictur
     """Predicted lungs filled, the truth outlined."""
     import raddino_seg
 
-    head = raddino_seg.LinearDecoder.load(out / "features" / "trained" / "lungs.safetensors")
+    head = raddino_seg.load(out / "features" / "trained" / "lungs.safetensors")
     place = {key: row for row, key in enumerate(trained.samples["key"])}
     tokens = tokens_of(trained, np.array([place[sample.key] for sample in samples]))
     row = []

@@ -70,23 +70,54 @@ def read_masks(
         SegError: values that stand for nothing.
     """
     samples = {sample.key: sample for sample in read_split(shards, split)}
-    rows, kept, drawn = [], [], []
+    rows: list[int] = []
+    kept: list[Sample] = []
+    drawn: list[list[NDArray[Any]]] = []
     for row in features.rows(split):
         sample = samples.get(features.samples["key"][row])
         found = [_mask(sample, name, size) for name in names] if sample else []
-        if sample and all(mask is not None for mask in found):
+        if sample and len(present := [mask for mask in found if mask is not None]) == len(names):
             rows.append(row)
             kept.append(sample)
-            drawn.append(found)
+            drawn.append(present)
     if not rows:
+        listed = " and ".join(repr(name) for name in names)
         raise NothingToMeasureError(
-            f"expected samples with {_listed(names)} in the split {split} of {shards}, found none"
+            f"expected samples with a mask {listed} in the split {split} of {shards}, found none"
         )
     parts = [_structures(name, np.stack([found[k] for found in drawn])) for k, name in enumerate(names)]
     masks, known = parts[0]
     if len(parts) > 1:
         masks = np.concatenate([_planes(part, len(part_names)) for part, part_names in parts], axis=1)
         known = tuple(name for _, part_names in parts for name in part_names)
-    if classes is not None and (masks.ndim == 4) != (len(names) > 1 or names[0] in BIT_FIELDS):
-        raise AssertionError
     return Masked(np.array(rows), kept, masks, tuple(classes or known), [_spacing(sample, size) for sample in kept])
+
+
+def _mask(sample: Sample, name: str, size: int) -> NDArray[Any] | None:
+    """Nearest pixel; empty where the image's label of that name is 0; None where nothing is known."""
+    if name not in sample.masks:
+        absent = sample.meta["labels"].get(name) == 0
+        return np.zeros((size, size), np.uint8) if absent else None
+    cut = np.ascontiguousarray(square(sample.masks[name]))
+    return np.asarray(cv2.resize(cut, (size, size), interpolation=cv2.INTER_NEAREST_EXACT))
+
+
+def _structures(name: str, masks: NDArray[Any]) -> tuple[raddino_seg.Masks, tuple[str, ...]]:
+    """Label maps or planes, and the names of their structures."""
+    if name in BIT_FIELDS:
+        return raddino_seg.from_bits(masks, len(BIT_FIELDS[name])), BIT_FIELDS[name]
+    if masks.max() == 255:  # as most tools write a mask of one structure
+        return raddino_seg.from_values(masks, (255,)), (name,)
+    return masks, LABEL_MAPS.get(name, (name,))
+
+
+def _planes(masks: raddino_seg.Masks, count: int) -> NDArray[np.bool_]:
+    if masks.ndim == 4:
+        return masks
+    return np.stack([masks == k + 1 for k in range(count)], axis=1)
+
+
+def _spacing(sample: Sample, size: int) -> tuple[float, float] | None:
+    known = sample.meta["spacing_mm"]
+    scale = min(sample.image.shape) / size
+    return (known[0] * scale, known[1] * scale) if known else None
