@@ -3,6 +3,7 @@
 from collections.abc import Callable
 
 from tools.bench._codecs import codecs
+from tools.bench._decoders import decoders
 from tools.bench._ingest import ingest
 from tools.bench._memory import memory, million
 from tools.bench._phantom import phantom
@@ -25,6 +26,7 @@ BENCHES: dict[str, Callable[[], str]] = {
     "sweep": sweep,
     "bootstrap": bootstrap,
     "prototypes": prototypes,
+    "decoders": decoders,
 }
 
 __all__ = ["BENCHES"]

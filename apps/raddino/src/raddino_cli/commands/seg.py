@@ -93,17 +93,76 @@ def evaluate(
 @app.command()
 def predict(
     features: Features, head: Head, out: Annotated[Path, typer.Option(help="Folder for the masks.")],
-    size: Annotated[int, typer.Option(help="Pixels a side of the masks.")] = 512,
+    source: Annotated[
+        Path | None, typer.Option(help="A radiograph or a folder of them (default: the features' split test).")
+    ] = None,
+    form: Annotated[
+        list[str] | None, typer.Option("--format", help="With --source: png, nifti or dicom; may be repeated.")
+    ] = None,
+    tiles: Annotated[int, typer.Option(min=1, help="With --source: windows along the short side.")] = 1,
+    size: Annotated[int, typer.Option(help="Without --source: pixels a side of the masks.")] = 512,
 ) -> None:  # fmt: skip
-    """Masks of every image of the split test as PNG, named by the sample's key.
+    """Masks as files. Radiographs of --source keep their size and spacing; run again after a stop, it goes on.
 
-    Example: `raddino seg predict features/first --head lungs.safetensors --out predicted`
+    Examples:
+    `raddino seg predict features/first --head lungs.safetensors --out predicted`,
+    `raddino seg predict features/first --head lungs.safetensors --source archive --out predicted --format dicom`
     """
-    from raddino_cli.work.features import load_features
-    from raddino_cli.work.predicting import predict_to
-    from raddino_cli.work.segmenting import load_model
+    from raddino_cli.console import bar
+    from raddino_cli.work.predicting import predict_files, predict_split
 
-    typer.echo(f"{predict_to(load_model(head, load_features(features)), features, out, size)} label maps in {out}")
+    if source is None:
+        typer.echo(f"masks of {predict_split(head, features, out, size)} images in {out}")
+        return
+    with bar("predict") as progress:
+        done, bad = predict_files(head, features, source, out, forms=form or ["png"], tiles=tiles, progress=progress)
+    typer.echo(f"masks of {done} images in {out}")
+    if bad:
+        typer.echo(f"{bad} files have none", err=True)
+        raise typer.Exit(1)
+
+
+@app.command("few-shot")
+def few_shot(
+    features: Features, shards: Shards,
+    out: Annotated[Path, typer.Option(help="Folder of the study; what is in it is not done again.")],
+    mask: Mask = None,
+    method: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="mean-mask, propagate (nearest tokens, no training), linear, pyramid, upernet, dpt or unet; may be "
+            "repeated (default: mean-mask, propagate, linear, upernet, unet)."
+        ),
+    ] = None,
+    shots: Annotated[str, typer.Option(help="Numbers of annotated images.")] = "1,5,20,100,all",
+    draws: Annotated[int, typer.Option(help="Of each number.")] = 3,
+    steps: Annotated[int, typer.Option(help="Of each fit.")] = 300,
+    batch_size: Annotated[int, typer.Option(help="Images a step, at most.")] = 16,
+    size: Size = 128,
+    seed: Annotated[int, typer.Option(help="Of draws and weights.")] = 0,
+    replicates: Annotated[int, typer.Option(help="Bootstrap replicates.")] = 1000,
+    as_json: Json = False,
+) -> None:  # fmt: skip
+    """Dice on the split test after learning from few images, frozen tokens against a U-Net on the same ones.
+
+    Example: `raddino seg few-shot features/first --shards shards --out runs/few --shots 1,5,all`
+    """
+    from raddino_cli.console import bar, print_json, table
+    from raddino_cli.work.probing import words
+    from raddino_cli.work.shots import Study, few_shot, words_of
+
+    chosen = {"methods": tuple(method)} if method else {}
+    study = Study(
+        **chosen, masks=tuple(mask or ("lungs",)), shots=words_of(shots.split(",")), draws=draws, steps=steps,
+        batch_size=batch_size, size=size, seed=seed,
+    )  # fmt: skip
+    with bar("few-shot") as progress:
+        found = few_shot(features, shards, out, study, replicates=replicates, progress=progress)
+    if as_json:
+        print_json({"rows": found})
+        return
+    rows = [[row["method"], str(row["shots"]), str(row["draws"]), words(row["scores"]["mean"])] for row in found]
+    table(str(features), ["method", "images", "draws", "Dice (95 % interval)"], rows)
 
 
 def _parts(score: dict[str, Any], others: list[str]) -> list[dict[str, Any]]:
