@@ -53,7 +53,7 @@ def run(data: Path, encoder: str, out: Path, study: dict[str, Any], *, images: i
     found: list[dict[str, Any]] = []
     for name, spec, methods in (
         ("trained", encoder, ("mean-mask", "propagate", "linear", "upernet", "unet")),
-        ("random", f"random:{encoder}" if not encoder.startswith("random:") else encoder, ("linear", "upernet")),
+        ("random", f"random:{_architecture(encoder)}", ("linear", "upernet")),
     ):
         folder = out / "features" / name
         if not (folder / "features.json").exists():
@@ -64,6 +64,11 @@ def run(data: Path, encoder: str, out: Path, study: dict[str, Any], *, images: i
             scores = few_shot(folder, out / "shards", out / f"few-shot-{name}", plan, progress=tell)
         found += [{**row, "method": _title(row["method"], name)} for row in scores]
     return _table(found, encoder)
+
+
+def _architecture(encoder: str) -> str:
+    """Of a folder, or of a timm model, the spec without its weights."""
+    return encoder.removeprefix("random:").removeprefix("timm:").partition("@")[0]
 
 
 def _title(method: str, name: str) -> str:
