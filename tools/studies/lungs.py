@@ -17,7 +17,7 @@ from typing import Any
 
 from cxr_io import Layout, Record, ingest
 from raddino_cli.console import bar, say
-from raddino_cli.work.features import embed
+from raddino_cli.work.embedding import embed
 from raddino_cli.work.shots import Study, few_shot
 from raddino_cli.work.stages import write_text
 

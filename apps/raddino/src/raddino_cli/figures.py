@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import io
 import json
+import math
 from pathlib import Path
 from typing import Any
 
@@ -112,7 +113,7 @@ def _crops(out: Path) -> Picture:
     batch = len(seen["global_crops"]) // 2
     masks = seen["masks"].numpy()
     masked = sorted(range(batch), key=lambda i: -(masks[i].sum() + masks[batch + i].sum()))[:_SHOWN]
-    grid = config.crops.global_size // config.model.patch_size
+    grid = math.isqrt(masks.shape[1])
     side, rows = 160, []
     for i in masked[:4]:
         row = []

@@ -8,6 +8,7 @@ from cxr_io._errors import CxrError
 from cxr_io._identity import read_key
 from cxr_io._ingest import IngestSummary, ingest
 from cxr_io._intensity import POLICIES
+from cxr_io._limits import Limits
 from cxr_io._mixture import Mixture
 from cxr_io._nifti import Volume, read_volume
 from cxr_io._read import Radiograph, read
@@ -41,6 +42,7 @@ __all__ = [
     "IngestSummary",
     "Layout",
     "Leak",
+    "Limits",
     "Mixture",
     "Radiograph",
     "Record",

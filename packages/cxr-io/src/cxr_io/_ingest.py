@@ -12,7 +12,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future
 from contextlib import closing, suppress
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ from cxr_io._errors import CxrError
 from cxr_io._identity import find_key, pseudonym
 from cxr_io._intensity import check_policy
 from cxr_io._journal import Journal, Members, Recorded
+from cxr_io._limits import LIMITS, Limits
 from cxr_io._pool import Pool
 from cxr_io._rejected import list_rejected
 from cxr_io._sample_codec import check_codec
@@ -57,6 +58,7 @@ def ingest(
     workers: int | None = None,
     samples_per_shard: int = 256,
     key: str | None = None,
+    limits: Limits = LIMITS,
     progress: Progress | None = None,
 ) -> IngestSummary:
     """Read every radiograph under `source` and write shards, `index.json`, `samples.parquet` and `rejected.jsonl`.
@@ -66,10 +68,10 @@ def ingest(
     layout's own table; `exclude` a text file of images, patients or studies to leave out, one a line, which are
     rejected as `excluded`. `key` (or the environment's CXR_IO_KEY) is the secret behind the pseudonyms; without one,
     `<out>.key` is made. `workers` are processes (default: one per core); 0 converts in this one, where a codec that
-    crashes takes the run with it. The same source and key give the same bytes for any number of them. Run again, it
-    goes on where it stopped, however it was stopped; an output with other settings is refused. Files that are no
-    radiographs are listed, not fatal: with names in `<out>.rejected.jsonl`, and by hash alone among the shards. Nothing
-    accepted at all is a `CxrError`.
+    crashes takes the run with it. `limits` are the most pixels and bytes of one file. The same source and key give the
+    same bytes for any number of them. Run again, it goes on where it stopped, however it was stopped; an output with
+    other settings is refused. Files that are no radiographs are listed, not fatal: with names in
+    `<out>.rejected.jsonl`, and by hash alone among the shards. Nothing accepted at all is a `CxrError`.
     """
     source, out = Path(source), Path(out)
     check_policy(intensity)
@@ -83,10 +85,10 @@ def ingest(
         )
     layout, items = list_items(source, dataset, Path(labels) if labels else None)
     exclusions = Exclusions(Path(exclude)) if exclude else None
-    settings = Settings(short_side, bits, intensity, codec, find_key(out, key), exclusions)
+    settings = Settings(short_side, bits, intensity, codec, find_key(out, key), exclusions, limits)
     parameters = {
         "short_side": short_side, "bits": bits, "intensity": intensity, "codec": codec, "dataset": layout,
-        "samples_per_shard": samples_per_shard,
+        "samples_per_shard": samples_per_shard, "limits": asdict(limits),
         "exclude": pseudonym(settings.key, "exclude", exclusions.digest) if exclusions else None,
     }  # fmt: skip
     secret = pseudonym(settings.key, "key", "")

@@ -97,7 +97,7 @@ def save_encoder(model: VisionTransformer, crops: CropConfig, folder: Path) -> N
         "sincos": c.sincos,
         **({"num_register_tokens": c.registers} if c.registers else {}),
     }
-    size = crops.encode_size or c.image_size
+    size = crops.encode_size or crops.global_size
     processor = {
         "image_processor_type": "BitImageProcessor",
         "do_resize": True,

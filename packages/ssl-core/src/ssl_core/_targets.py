@@ -9,7 +9,7 @@ Everything is float32 (float64 stays float64) whatever precision the network ran
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 import torch
@@ -46,6 +46,12 @@ class Logits:
     def __getitem__(self, which: slice) -> Float[Tensor, "m k"]:
         return self._compute(which) if self._kept is None else self._kept[which]
 
+    def split(self, sizes: Sequence[int]) -> list[Logits]:
+        """The same for runs of rows."""
+        if len(sizes) == 1:
+            return [self]
+        return [Logits(rows, self._prototypes) for rows in self._rows.split(list(sizes))]
+
     def column_sums(self) -> Tensor:
         """Sums over rows (k,), without the matrix: summing and multiplying commute."""
         total = full_precision(self._rows).sum(dim=0, keepdim=True)
@@ -60,6 +66,10 @@ class Targets:
 
     def __getitem__(self, which: slice) -> Float[Tensor, "m k"]:
         return torch.softmax(self._logits[which] / self._temperature + self._bias, dim=-1)
+
+    def split(self, sizes: Sequence[int]) -> list[Targets]:
+        """The same for runs of rows."""
+        return [Targets(logits, self._temperature, self._bias) for logits in self._logits.split(sizes)]
 
 
 class Centre(nn.Module):
@@ -87,7 +97,8 @@ class Centre(nn.Module):
         self.value.copy_(torch.where(self.has_pending, updated, self.value))
         sums = logits.column_sums()
         total = sum_over_ranks(torch.cat((sums, sums.new_full((1,), logits.shape[0]))))
-        self.has_pending.copy_(total[-1] > 0)
+        # A step that is not finite is refused; what it saw must not stay.
+        self.has_pending.copy_((total[-1] > 0) & total.isfinite().all())
         self.pending.copy_(torch.where(self.has_pending, total[:-1] / total[-1], self.pending))
         return -self.value / temperature
 

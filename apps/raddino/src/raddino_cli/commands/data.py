@@ -42,6 +42,9 @@ def ingest(
         Path | None,
         typer.Option(help="File with the secret behind the pseudonyms (default: CXR_IO_KEY, then OUT.key)."),
     ] = None,
+    max_pixels: Annotated[int, typer.Option(min=1, help="Most pixels of an image.")] = 120_000_000,
+    max_file_mib: Annotated[int, typer.Option(min=1, help="Most MiB of a file.")] = 256,
+    max_decoded_mib: Annotated[int, typer.Option(min=1, help="Most MiB that a file decompresses to.")] = 256,
     strict: Annotated[bool, typer.Option("--strict", help="Exit with 1 if any file was rejected.")] = False,
     as_json: Json = False,
 ) -> None:
@@ -68,6 +71,7 @@ def ingest(
             codec=codec,
             workers=workers,
             key=cxr_io.read_key(key_file) if key_file else None,
+            limits=cxr_io.Limits(max_pixels, max_file_mib << 20, max_decoded_mib << 20),
             progress=progress,
         )
     if as_json:

@@ -22,6 +22,7 @@ Json = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 def train(
     features: Features, shards: Shards, head: Head, mask: Mask = None,
     decoder: Annotated[str, typer.Option(help="linear, pyramid, upernet, dpt, or unet (on the images).")] = "linear",
+    layers: Annotated[int, typer.Option(min=1, help="Patch tokens of so many layers, evenly spaced.")] = 1,
     epochs: Annotated[int, typer.Option(help="Passes over the training images.")] = 6,
     batch_size: Annotated[int, typer.Option(help="Images a step.")] = 32,
     learning_rate: Annotated[float | None, typer.Option(help="At the start (default: what suits the decoder).")] = None,
@@ -49,7 +50,7 @@ def train(
     from raddino_cli.work.segmenting import Plan, train_model
 
     training = Training(epochs, batch_size, learning_rate, loss=loss, balance=balance, seed=seed)
-    plan = Plan(decoder, tuple(mask or ("lungs",)), size, unfreeze, augment, training)
+    plan = Plan(decoder, tuple(mask or ("lungs",)), size, layers, unfreeze, augment, training)
     checkpoint = head.with_name(head.name + ".checkpoint")
     with bar("segmentation") as progress:
         train_model(features, shards, plan, checkpoint=checkpoint, progress=progress).save(head)

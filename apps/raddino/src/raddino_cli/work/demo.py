@@ -144,7 +144,7 @@ def _specs(trained: Path, named: Path | None = None) -> dict[str, str]:
 
 
 def _embed(shards: Path, spec: str, out: Path) -> int:
-    from raddino_cli.work.features import embed
+    from raddino_cli.work.embedding import embed
 
     with bar(f"embed {out.name}") as tell:
         return embed(shards, spec, out, patches=True, progress=tell)

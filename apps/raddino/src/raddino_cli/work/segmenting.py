@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import raddino_encoders
 import raddino_seg
-import ssl_core
+import torch
 from numpy.typing import NDArray
 from raddino_seg import Augment, Model, Training
 from torch import Tensor, nn
@@ -25,11 +25,16 @@ DISTANCES = ("hd95", "assd")
 
 @dataclass(frozen=True)
 class Plan:
-    """What is trained on what. `augment` and `unfreeze` encode the images anew in every epoch."""
+    """What is trained on what.
+
+    The features' own tokens are read where they will do. Several `layers`, evenly spaced, are encoded once; `augment`
+    and `unfreeze` encode the images in every epoch.
+    """
 
     decoder: str = "linear"
     masks: tuple[str, ...] = ("lungs",)
     size: int = MASK_SIZE
+    layers: int = 1
     unfreeze: bool = False
     augment: bool = False
     training: Training = field(default_factory=lambda: Training(epochs=6))
@@ -68,46 +73,54 @@ def fit_model(
     options: dict[str, Any] = {
         "classes": data.classes, "training": plan.training, "checkpoint": checkpoint, "progress": progress,
     }  # fmt: skip
-    if plan.decoder != UNET and not plan.unfreeze and not plan.augment:
+    if plan.decoder != UNET and plan.layers == 1 and not plan.unfreeze and not plan.augment:
         validation = (tokens_of(features, held.rows), held.masks) if held else None
         tokens = tokens_of(features, data.rows)
         return raddino_seg.train(tokens, data.masks, decoder=plan.decoder, validation=validation, **options)
-    encoder = raddino_encoders.load(features.encoder)
-    images = _images(encoder, data)
+    images = _images(features, data)
     options |= {
-        "validation": (_images(encoder, held), held.masks) if held else None,
+        "validation": (_images(features, held), held.masks) if held else None,
         "augment": Augment() if plan.augment else None,
     }
     if plan.decoder == UNET:
         return raddino_seg.train_unet(images, data.masks, **options)
-    learner = LearnableEncoder(features.encoder) if plan.unfreeze else cast(raddino_seg.Encoder, encoder)
+    encoder = LayeredEncoder(spec_of(features), plan.layers, gradients=plan.unfreeze)
     return raddino_seg.train_on_images(
-        learner, images, data.masks, decoder=plan.decoder, unfreeze=plan.unfreeze, **options
+        encoder, images, data.masks, decoder=plan.decoder, unfreeze=plan.unfreeze, **options
     )
 
 
-class LearnableEncoder(nn.Module):
-    """The encoder of a run, with gradients."""
+class LayeredEncoder(nn.Module):
+    """An encoder that gives the patch tokens of several layers, evenly spaced, and learns if it may."""
 
-    def __init__(self, spec: str) -> None:
+    def __init__(self, spec: str, layers: int, *, gradients: bool) -> None:
         super().__init__()
-        seed = raddino_encoders.RANDOM_SEED if spec.startswith("random:") else None
-        try:
-            self.model, _ = ssl_core.load_encoder(spec.removeprefix("random:"), random_seed=seed)
-        except ssl_core.SslError as error:
-            raise ValueError(f"expected features of a run's encoder to unfreeze it, got {spec!r}: {error}") from error
+        encoder = raddino_encoders.load(spec, gradients=gradients)
+        if not 1 <= layers <= encoder.most_layers:
+            raise ValueError(f"expected 1 to {encoder.most_layers} layers of {spec}, got {layers}")
+        self.module = encoder.module
+        self._encoder, self._layers = encoder, layers
 
     def encode(self, x: Tensor) -> raddino_encoders.Tokens[Tensor]:
-        """Tokens of a batch."""
-        found, size = self.model(x), self.model.config.patch_size
-        grid = found.patches.transpose(1, 2).reshape(len(x), -1, x.shape[2] // size, x.shape[3] // size)
-        return raddino_encoders.Tokens(found.cls, grid)
+        """Class token, and patch tokens (B, layers, D, h, w)."""
+        most = self._encoder.most_layers if self._layers > 1 else 1
+        found = self._encoder.encode_layers(x, most)
+        chosen = [found[(k + 1) * most // self._layers - 1] for k in range(self._layers)]
+        return raddino_encoders.Tokens(found[-1].cls, torch.stack([tokens.patches for tokens in chosen], 1))
+
+
+def spec_of(features: Features) -> str:
+    """What `raddino_encoders.load` takes, out of an encoder's name."""
+    return features.encoder.removesuffix(" (random weights)")
 
 
 def load_model(head: Path, features: Features) -> Model:
-    """A model out of its file, with the features' encoder if it was trained together with it."""
-    kind = raddino_seg.describe(head)["kind"]
-    return raddino_seg.load(head, LearnableEncoder(features.encoder) if kind == "end-to-end" else None)
+    """A model out of its file, with the features' encoder if it reads what the features don't hold."""
+    facts = raddino_seg.describe(head)
+    learned, layers = facts["kind"] == "end-to-end", facts.get("layers", 1)
+    if not learned and layers == 1:
+        return raddino_seg.load(head)
+    return raddino_seg.load(head, LayeredEncoder(spec_of(features), layers, gradients=learned))
 
 
 def predict_masks(model: Model, features: Features, data: Masked) -> raddino_seg.Masks:
@@ -115,7 +128,7 @@ def predict_masks(model: Model, features: Features, data: Masked) -> raddino_seg
     if isinstance(model, raddino_seg.Decoder):
         inputs: Any = tokens_of(features, data.rows)
     else:
-        inputs = _images(raddino_encoders.load(features.encoder), data)
+        inputs = _images(features, data)
     return model.predict(inputs, (data.masks.shape[-2], data.masks.shape[-1]), batch_size=32)
 
 
@@ -158,9 +171,10 @@ def evaluate_model(
     }
 
 
-def _images(encoder: raddino_encoders.Encoder, data: Masked) -> Tensor:
-    """The central squares as the encoder reads them."""
-    return encoder.preprocess([sample.image for sample in data.samples], fit="crop")
+def _images(features: Features, data: Masked) -> Tensor:
+    """The images as the encoder read them."""
+    encoder = raddino_encoders.load(spec_of(features))
+    return encoder.preprocess([sample.image for sample in data.samples], fit=features.facts["fit"])
 
 
 def _measurable(data: Masked) -> list[str]:
