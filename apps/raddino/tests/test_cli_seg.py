@@ -1,6 +1,7 @@
 """Facts about `raddino seg`, on phantoms and an encoder of two steps."""
 
 import json
+import re
 import shutil
 import subprocess
 from collections.abc import Callable
@@ -51,7 +52,14 @@ def test_all_metrics_are_beside_the_mean_mask_in_millimetres(raddino: Run, place
         assert set(score) >= {"value", "low", "high", "n", "mean_mask", "iou", "hd95", "assd", "sensitivity"}
         assert 0 < score["mean_mask"]["value"] <= 1
         assert 1 < score["hd95"]["value"] < 300
-    table = seg(raddino, place, "evaluate", "--head", place / "lungs", "--metric", "assd", "--replicates", 50)
+    page = place / "lungs.html"
+    table = seg(
+        raddino, place, "evaluate", "--head", place / "lungs", "--metric", "assd", "--replicates", 50, "--page", page
+    )  # fmt: skip
+    html = page.read_text()
+    assert html.count("data:image/png") == 1
+    assert not re.search(r'(src|href)="(?!data:)', html)
+    assert all(word in html for word in ("of the mean mask", "left lung", "not a medical device"))
     for word in ("of the mean mask", "assd", "right lung"):
         assert word in table.stdout
     assert "hd95" not in table.stdout
@@ -72,8 +80,8 @@ def test_ribs_that_overlap_are_learnt_from_two_masks(raddino: Run, place: Path) 
 
 @pytest.mark.parametrize(
     "options",
-    [["--unfreeze", "--decoder", "pyramid"], ["--augment"], ["--decoder", "unet"]],
-    ids=["unfreeze", "augment", "unet"],
+    [["--unfreeze", "--decoder", "pyramid"], ["--augment"], ["--layers", "2"], ["--decoder", "unet"]],
+    ids=["unfreeze", "augment", "layers", "unet"],
 )
 def test_models_of_images_are_trained_and_scored(raddino: Run, place: Path, options: list[str]) -> None:
     head = place / options[0].strip("-")

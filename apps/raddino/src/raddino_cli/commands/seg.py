@@ -67,6 +67,7 @@ def evaluate(
     ] = None,
     size: Size = 128,
     replicates: Annotated[int, typer.Option(help="Bootstrap replicates.")] = 1000,
+    page: Annotated[Path | None, typer.Option(help="HTML file to write, with masks over radiographs.")] = None,
     as_json: Json = False,
 ) -> None:  # fmt: skip
     """Scores on the split test with 95 % intervals over patients, beside the Dice of the mean training mask.
@@ -82,13 +83,22 @@ def evaluate(
 
     model = load_model(head, load_features(features))
     names = tuple(mask or ("lungs",))
-    found = evaluate_model(model, features, shards, names, size=size, metrics=metric, replicates=replicates)
-    if as_json:
-        print_json(found)
-        return
+    seen: list[Any] = []
+    found = evaluate_model(
+        model, features, shards, names, size=size, metrics=metric, replicates=replicates,
+        show=(lambda *parts: seen.extend(parts)) if page else None,
+    )  # fmt: skip
     others = [name for name in METRICS if name in found["mean"]]
     rows = [[name, *(words(part) for part in _parts(score, others))] for name, score in found.items()]
-    table(f"{head}: value (95 % interval)", ["structure", "Dice", "of the mean mask", *others], rows)
+    columns = ["structure", "Dice", "of the mean mask", *others]
+    if page:
+        from raddino_cli.overlays import write_page
+
+        write_page(page, f"{head.name} on {features.name}", columns, rows, model.classes, tuple(seen))
+    if as_json:
+        print_json(found)
+    else:
+        table(f"{head}: value (95 % interval)", columns, rows)
 
 
 @app.command()

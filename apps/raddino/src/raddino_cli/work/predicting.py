@@ -71,7 +71,7 @@ def predict_files(
         try:
             if wanted:
                 radiograph = cxr_io.read(path)
-                mask = predict_radiograph(model, encoder, radiograph, tiles)
+                mask = predict_radiograph(model, encoder, radiograph, features.facts["fit"], tiles)
                 for form in wanted:
                     _write(form, out / f"{name}{FORMS[form]}", mask, model, radiograph, path)
         except (cxr_io.CxrError, raddino_seg.SegError, pydicom.errors.InvalidDicomError) as error:
@@ -83,9 +83,12 @@ def predict_files(
 
 
 def predict_radiograph(
-    model: raddino_seg.Model, encoder: raddino_encoders.Encoder, radiograph: cxr_io.Radiograph, tiles: int
+    model: raddino_seg.Model, encoder: raddino_encoders.Encoder, radiograph: cxr_io.Radiograph, fit: str, tiles: int
 ) -> raddino_seg.Masks:
-    """The mask of a radiograph, as many pixels as it has: windows of the encoder's input over a smaller copy."""
+    """The mask of a radiograph, as many pixels as it has: windows of the encoder's input over a smaller copy.
+
+    With one window along the short side the copy has the scale at which `fit` placed the training images.
+    """
     side = encoder.image_size
 
     def chances(windows: Sequence[NDArray[Any]]) -> NDArray[np.float32]:
@@ -94,11 +97,28 @@ def predict_radiograph(
             inputs = encoder.encode(inputs).patches
         return model.probabilities(inputs, (side, side)).numpy()
 
-    small = cxr_io.resize_radiograph(radiograph, side * tiles)
-    found = raddino_seg.predict_tiled(chances, small, side)
+    copy = _copy(radiograph, encoder.preprocessing, fit, tiles)
+    top, left = (max(side - length, 0) // 2 for length in copy.shape)
+    bottom, right = (max(side - length, 0) - start for length, start in zip(copy.shape, (top, left), strict=True))
+    padded = np.pad(copy, ((top, bottom), (left, right)))
+    found = raddino_seg.predict_tiled(chances, padded, side)[:, top : top + len(copy), left : left + copy.shape[1]]
     height, width = radiograph.pixels.shape
     large = np.stack([cv2.resize(plane, (width, height), interpolation=cv2.INTER_LINEAR) for plane in found])
     return raddino_seg.decide(large, model.overlapping)
+
+
+def _copy(
+    radiograph: cxr_io.Radiograph, preprocessing: raddino_encoders.Preprocessing, fit: str, tiles: int
+) -> NDArray[np.uint16]:
+    """The radiograph at `tiles` times the scale of the training images."""
+    side = preprocessing.size * tiles
+    if fit == "stretch":
+        even = cxr_io.resize_radiograph(radiograph, side)
+        return np.asarray(cv2.resize(even, (side, side), interpolation=cv2.INTER_AREA), dtype=np.uint16)
+    if fit == "letterbox":
+        sides = radiograph.pixels.shape[0] * radiograph.aspect, radiograph.pixels.shape[1]
+        return cxr_io.resize_radiograph(radiograph, max(round(side * min(sides) / max(sides)), 1))
+    return cxr_io.resize_radiograph(radiograph, max(preprocessing.short_side or 0, preprocessing.size) * tiles)
 
 
 def _records(source: Path) -> list[tuple[Path, str]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -141,11 +141,13 @@ def evaluate_model(
     size: int = MASK_SIZE,
     metrics: Sequence[str] | None = (),
     replicates: int = 1000,
+    show: Callable[[NDArray[np.uint8], raddino_seg.Masks, raddino_seg.Masks], None] | None = None,
 ) -> dict[str, dict[str, Any]]:
     """Scores on test by structure and for their mean: Dice, beside it under their names `mean_mask` and other metrics.
 
     `mean_mask` is the Dice of the training masks' commonest value at each pixel. `metrics` None is all there can be:
-    without distances where the spacing of an image is not known, which is said.
+    without distances where the spacing of an image is not known, which is said. `show` gets the images as the encoder
+    saw them (N, S, S), the predicted masks and the true ones.
     """
     features = load_features(folder)
     data = read_masks(shards, features, "test", masks, size=size, classes=model.classes)
@@ -155,6 +157,8 @@ def evaluate_model(
         "classes": model.classes, "patients": features.column("patient")[data.rows], "spacing": data.spacing,
         "replicates": replicates,
     }  # fmt: skip
+    if show:
+        show(_grey(_images(features, data)), prediction, data.masks)
     wanted = _measurable(data) if metrics is None else metrics
     others = [name for name in dict.fromkeys(wanted) if name != "dice"]
     scores = raddino_seg.evaluate(prediction, data.masks, metrics=("dice", *others), **options)
@@ -175,6 +179,13 @@ def _images(features: Features, data: Masked) -> Tensor:
     """The images as the encoder read them."""
     encoder = raddino_encoders.load(spec_of(features))
     return encoder.preprocess([sample.image for sample in data.samples], fit=features.facts["fit"])
+
+
+def _grey(images: Tensor) -> NDArray[np.uint8]:
+    """The first channel from its darkest to its brightest."""
+    first = images[:, 0]
+    low, high = first.amin((1, 2), keepdim=True), first.amax((1, 2), keepdim=True)
+    return (255 * (first - low) / (high - low).clamp(min=1e-6)).to(torch.uint8).numpy()
 
 
 def _measurable(data: Masked) -> list[str]:
