@@ -5,6 +5,7 @@ from collections.abc import Callable
 from tools.bench._cluster import cluster
 from tools.bench._codecs import codecs
 from tools.bench._crops import crops
+from tools.bench._decoders import decoders
 from tools.bench._ingest import ingest
 from tools.bench._memory import memory, million
 from tools.bench._phantom import phantom
@@ -31,6 +32,7 @@ BENCHES: dict[str, Callable[[], str]] = {
     "bootstrap": bootstrap,
     "prototypes": prototypes,
     "step": step,
+    "decoders": decoders,
 }
 
 __all__ = ["BENCHES"]
