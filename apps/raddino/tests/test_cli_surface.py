@@ -17,7 +17,7 @@ from pydicom.data import get_testdata_file
 Run = Callable[..., subprocess.CompletedProcess[str]]
 COMMANDS = [
     [], ["demo"], ["doctor"], ["phantom"], ["data"], ["data", "ingest"], ["data", "doctor"], ["data", "info"],
-    ["data", "verify"], ["data", "duplicates"], ["pretrain"], ["embed"], ["probe"], ["seg"],
+    ["data", "verify"], ["data", "duplicates"], ["pretrain"], ["embed"], ["probe"], ["bench"], ["seg"],
     ["seg", "train"], ["seg", "evaluate"], ["seg", "predict"], ["report"], ["report", "generate"],
     ["report", "evaluate"],
 ]  # fmt: skip

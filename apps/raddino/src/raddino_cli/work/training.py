@@ -19,6 +19,7 @@ from torch import Tensor
 from torch.multiprocessing.spawn import ProcessExitedException, spawn
 
 from raddino_cli.console import bar
+from raddino_cli.work.leaks import write_training_list
 from raddino_cli.work.stages import write_text
 
 
@@ -89,4 +90,7 @@ def _join(rank: int, count: int, meeting: Path, shards: Path, out: Path, config:
 def _train(shards: Path, out: Path, config: ssl_core.Config, device: torch.device) -> None:
     images = ImagesInMemory(shards, "train")
     with bar("pre-training") if ssl_core.rank() == 0 else nullcontext() as progress:
-        ssl_core.Trainer(config, images, out, device=str(device), progress=progress).fit()
+        trainer = ssl_core.Trainer(config, images, out, device=str(device), progress=progress)
+        if ssl_core.rank() == 0:
+            write_training_list(shards, out)
+        trainer.fit()
