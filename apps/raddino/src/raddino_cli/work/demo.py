@@ -40,7 +40,7 @@ def run(settings: Settings, out: Path, *, workers: int | None = None, fresh: boo
 
     _check_source(settings)
     versions = {name: version(name) for name in PACKAGES}
-    stages = Stages(out, {**asdict(settings), "versions": versions}, fresh=fresh)
+    stages = Stages(out, "demo", {**asdict(settings), "versions": versions}, fresh=fresh)
     source, shards, trained = out / "phantoms", out / "shards", out / "run"
     if settings.source is None:
         stages.run("phantoms", lambda: _phantoms(cxr_phantom.generate, source, settings, workers))
