@@ -54,10 +54,13 @@ def _meteor(candidates: Sequence[str], references: Sequence[str]) -> Statistic:
     program = meteor_program()
     lines = [program._stat(c, [r]) for c, r in zip(candidates, references, strict=True)]  # has no public name
     try:
-        rows = [[float(word) for word in line.split()] for line in lines]
+        rows = np.array([[float(word) for word in line.split()] for line in lines])
     except ValueError as error:
         raise ReportError(f"expected statistics of METEOR, got {lines[0][:80]!r}") from error
-    return Statistic(np.array(rows), lambda sums: np.array([_ask(program, row) for row in sums]))
+    # Lengths are first, matches and chunks last. METEOR counts no chunk of a pair that matches word for word.
+    same = (rows[:, -3] == rows[:, 0]) & (rows[:, -2] == rows[:, 1]) & (rows[:, -1] == 1)
+    rows[same, -1] = 0
+    return Statistic(rows, lambda sums: np.array([_ask(program, row) for row in sums]))
 
 
 def _ask(program: Any, sums: Rows) -> float:
