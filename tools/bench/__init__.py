@@ -12,6 +12,7 @@ from tools.bench._phantom import phantom
 from tools.bench._probes import bootstrap, sweep
 from tools.bench._prototypes import prototypes
 from tools.bench._read import read
+from tools.bench._reports import reports
 from tools.bench._resize import resize
 from tools.bench._step import step
 from tools.bench._stream import stream, stream_start
@@ -33,6 +34,7 @@ BENCHES: dict[str, Callable[[], str]] = {
     "prototypes": prototypes,
     "step": step,
     "decoders": decoders,
+    "reports": reports,
 }
 
 __all__ = ["BENCHES"]

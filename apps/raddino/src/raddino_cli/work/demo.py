@@ -194,6 +194,6 @@ def _segment(shards: Path, folder: Path, tell: Progress) -> dict[str, Any]:
 
 
 def _report(folder: Path, _tell: Progress) -> dict[str, Any]:
-    from raddino_cli.work.reporting import evaluate_retrieval
+    from raddino_cli.work.reporting import demo_scores
 
-    return evaluate_retrieval(folder)
+    return demo_scores(folder)
