@@ -51,7 +51,7 @@ class Logits:
     def __init__(self, rows: Float[Tensor, "n d"], prototypes: Float[Tensor, "k d"]) -> None:
         self._rows, self._prototypes = rows, prototypes
         self.shape = (len(rows), len(prototypes))
-        self._kept = None
+        self._kept: Tensor | None = None
         if len(rows) * len(prototypes) <= CHUNK:
             self._kept = full_precision(nn.functional.linear(rows, prototypes))
 
