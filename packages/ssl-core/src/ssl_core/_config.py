@@ -10,6 +10,7 @@ import dataclasses
 import difflib
 import json
 import math
+import re
 import tomllib
 import types
 import typing
@@ -221,6 +222,22 @@ class InitConfig:
 
 
 @dataclass(frozen=True)
+class LoraConfig:
+    """Adapters of `rank` (0: none, the whole encoder learns) on the linear layers whose names match `targets`."""
+
+    rank: int = 0
+    alpha: float = 16.0
+    targets: str = r"attn\.(qkv|proj)$"
+
+    def __post_init__(self) -> None:
+        _in_range("lora", self, {"rank": (0, math.inf)})
+        try:
+            re.compile(self.targets)
+        except re.error as error:
+            raise SslError(f"lora.targets must be a regular expression, got {self.targets!r} ({error})") from error
+
+
+@dataclass(frozen=True)
 class Config:
     """Everything that a run is a function of, besides its data."""
 
@@ -233,6 +250,7 @@ class Config:
     high_res: HighResConfig = field(default_factory=HighResConfig)
     train: TrainConfig = field(default_factory=TrainConfig)
     init: InitConfig = field(default_factory=InitConfig)
+    lora: LoraConfig = field(default_factory=LoraConfig)
 
     def __post_init__(self) -> None:
         keys = ["crops.global_size", "crops.local_size", "crops.encode_size"]

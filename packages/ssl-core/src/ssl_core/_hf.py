@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from ssl_core._config import CropConfig
 from ssl_core._errors import SslError
@@ -17,11 +18,13 @@ from ssl_core._sizes import Size, patch_grid
 from ssl_core._vit import VisionTransformer, ViTConfig
 
 
-def save_encoder(model: VisionTransformer, crops: CropConfig, folder: Path) -> None:
+def save_encoder(
+    model: VisionTransformer, crops: CropConfig, folder: Path, *, state: dict[str, Tensor] | None = None
+) -> None:
     """Write `model.safetensors`, `config.json` and `preprocessor_config.json` for AutoModel and AutoImageProcessor.
 
     Positions are stored for the size at which the encoder is used, resized by the model's own rule: transformers has
-    another one, so that features agree at that size alone.
+    another one, so that features agree at that size alone. `state` goes in place of the model's own.
     """
     c = model.config
     size = crops.encode_size or crops.global_size
@@ -47,6 +50,18 @@ def save_encoder(model: VisionTransformer, crops: CropConfig, folder: Path) -> N
         "pos_antialias": c.pos_antialias,
         **({"num_register_tokens": c.registers} if c.registers else {}),
     }
+    state = dict(model.state_dict() if state is None else state)
+    grid = patch_grid(size, c.patch_size, "the encoder's size")
+    state["pos_embed"] = interpolate_pos_embed(
+        state["pos_embed"], grid, learned=c.grid, offset=c.pos_offset, antialias=c.pos_antialias
+    )
+    save_weights(to_transformers(state), crops, c.channels, folder)
+    write_bytes(folder / "config.json", json.dumps(config, indent=2).encode())
+
+
+def save_weights(state: dict[str, Tensor], crops: CropConfig, channels: int, folder: Path) -> None:
+    """Write `model.safetensors` and what the encoder expects of pixels, `preprocessor_config.json`."""
+    size = crops.encode_size or crops.global_size
     processor = {
         "image_processor_type": "BitImageProcessor",
         "do_resize": True,
@@ -57,17 +72,11 @@ def save_encoder(model: VisionTransformer, crops: CropConfig, folder: Path) -> N
         "do_rescale": True,
         "rescale_factor": 1 / 255,
         "do_normalize": True,
-        "image_mean": [crops.mean] * c.channels,
-        "image_std": [crops.std] * c.channels,
-        "do_convert_rgb": c.channels == 3,
+        "image_mean": [crops.mean] * channels,
+        "image_std": [crops.std] * channels,
+        "do_convert_rgb": channels == 3,
     }
-    state = model.state_dict()
-    grid = patch_grid(size, c.patch_size, "the encoder's size")
-    state["pos_embed"] = interpolate_pos_embed(
-        state["pos_embed"], grid, learned=c.grid, offset=c.pos_offset, antialias=c.pos_antialias
-    )
-    write_tensors(folder / "model.safetensors", to_transformers(state))
-    write_bytes(folder / "config.json", json.dumps(config, indent=2).encode())
+    write_tensors(folder / "model.safetensors", state)
     write_bytes(folder / "preprocessor_config.json", json.dumps(processor, indent=2).encode())
 
 

@@ -9,21 +9,21 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
+from ssl_core._backbone import Backbone
 from ssl_core._batches import Batch
 from ssl_core._config import HeadConfig, LossConfig
 from ssl_core._cross_entropy import prototype_cross_entropy
 from ssl_core._head import DINOHead
 from ssl_core._losses import koleo
 from ssl_core._targets import Centre, Logits, Targets, sinkhorn_bias
-from ssl_core._vit import Features, VisionTransformer
 
 
 class Network(nn.Module):
     """A backbone with its head or heads."""
 
-    def __init__(self, backbone: VisionTransformer, head: HeadConfig) -> None:
+    def __init__(self, backbone: Backbone, head: HeadConfig) -> None:
         super().__init__()
-        dim = backbone.config.embed_dim
+        dim = backbone.embed_dim
 
         def build(prototypes: int, bottleneck: int) -> DINOHead:
             return DINOHead(dim, prototypes or head.prototypes, head.hidden, bottleneck or head.bottleneck, head.layers)
@@ -41,7 +41,7 @@ class Network(nn.Module):
 class SelfDistillation(nn.Module):
     """Student and EMA teacher with the training loss."""
 
-    def __init__(self, backbone: VisionTransformer, head: HeadConfig, loss: LossConfig) -> None:
+    def __init__(self, backbone: Backbone, head: HeadConfig, loss: LossConfig) -> None:
         super().__init__()
         self.loss = loss
         self.student = Network(backbone, head)
@@ -144,7 +144,9 @@ class SelfDistillation(nn.Module):
 
     @torch.no_grad()
     def update_teacher(self, momentum: float) -> None:
-        """Teacher = momentum * teacher + (1 - momentum) * student, parameters only, in their own precision."""
+        """Teacher = momentum * teacher + (1 - momentum) * student, in their own precision; buffers are copied."""
         teacher = cast(list[Tensor], list(self.teacher.parameters()))
         student = cast(list[Tensor], list(self.student.parameters()))
         torch._foreach_lerp_(teacher, student, 1 - momentum)
+        for mine, its in zip(self.teacher.buffers(), self.student.buffers(), strict=True):
+            mine.copy_(its)

@@ -54,4 +54,4 @@ def exchanging(model: nn.Module, now: bool) -> Iterator[None]:
 
 
 def _blocks(network: Network) -> list[nn.Module]:
-    return list(network.backbone.blocks)
+    return list(getattr(network.backbone, "blocks", ()))

@@ -18,6 +18,7 @@ from ssl_core._config import load_config
 from ssl_core._errors import SslError
 from ssl_core._files import read_tensors
 from ssl_core._hf import read_shape
+from ssl_core._lora import merge_adapters
 from ssl_core._names import State, from_dinov2, from_timm, from_transformers
 from ssl_core._sizes import patch_grid
 
@@ -135,6 +136,7 @@ def read_state(path: Path) -> State:
 def _read_run(path: Path, teacher: Path) -> Source:
     config = load_config(path / "config.toml")
     backbone, heads = from_dinov2(read_state(teacher))
+    backbone = merge_adapters(backbone, config.lora)
     m, crops = config.model, config.crops
     grid = patch_grid(crops.global_size, m.patch_size, "crops.global_size")
     shape = {"num_heads": m.num_heads, "pos_offset": m.pos_offset, "pos_antialias": m.pos_antialias}
