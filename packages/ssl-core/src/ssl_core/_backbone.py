@@ -56,7 +56,7 @@ def mask_pixels(images: Tensor, masks: Tensor, patch_size: Size, token: Tensor) 
     grid = patch_grid(tuple(images.shape[2:]), patch_size, "each axis")
     if masks.shape != (len(images), torch.Size(grid).numel()):
         raise SslError(f"expected masks {(len(images), torch.Size(grid).numel())}, got {tuple(masks.shape)}")
-    hidden = masks.unflatten(1, grid)
+    hidden = masks.reshape(-1, *grid)
     for axis, (pixels, patches) in enumerate(zip(images.shape[2:], grid, strict=True), start=1):
         hidden = hidden.repeat_interleave(pixels // patches, dim=axis)
     return torch.where(hidden[:, None], token.view(-1, *[1] * len(grid)).to(images.dtype), images)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import nn
@@ -61,6 +61,5 @@ def start_from_patches(config: Config, images: Images, model: SelfDistillation) 
     steps = -(-min(len(images), _WHITENED) // config.train.batch_size)
     crops = torch.cat([make_batch(config, images, step)[1].global_crops for step in range(steps)])
     for network in (model.student, model.teacher):
-        whiten_patch_embed(
-            network.backbone.patch_embed, crops, config.model.whitening, generator(config.train.seed, 3, 0)
-        )
+        embed = cast(VisionTransformer, network.backbone).patch_embed
+        whiten_patch_embed(embed, crops, config.model.whitening, generator(config.train.seed, 3, 0))

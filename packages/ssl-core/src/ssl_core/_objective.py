@@ -131,7 +131,7 @@ class SelfDistillation(nn.Module):
         loss = settings.dino_weight * (dino_global + dino_local) + settings.ibot_weight * ibot
         if settings.koleo_weight:
             # Over each crop's images alone: two views of one image must stay close.
-            terms["koleo"] = torch.stack([koleo(c) for c in seen.cls.split(images)]).sum()
+            terms["koleo"] = torch.stack([koleo(c) for c in seen.cls.chunk(crops)]).sum()
             loss = loss + settings.koleo_weight * terms["koleo"]
         entropy = -(cls_target * cls_target.clamp_min(1e-30).log()).sum(dim=1).mean()
         return {**terms, "loss": loss, "teacher_entropy": entropy}
@@ -139,8 +139,7 @@ class SelfDistillation(nn.Module):
     @torch.no_grad()
     def embed(self, images: Tensor) -> Tensor:
         """The teacher's class tokens (B, D) of normalised images (B, C, H, W)."""
-        features: Features = self.teacher.backbone(images)
-        return features.cls
+        return self.teacher.backbone(images).cls
 
     @torch.no_grad()
     def update_teacher(self, momentum: float) -> None:

@@ -66,11 +66,12 @@ def start_from(model: SelfDistillation, config: Config) -> Start:
         if stated not in (None, ours):
             raise SslError(f"{source.path}: expected model.{key} = {stated}, got {ours}")
     backbone, changed = _fit(source, config)
-    expected = {k: v for k, v in model.student.backbone.state_dict().items() if not is_adapter(k)}
+    own = model.student.state_dict()
+    plain = {k: v for k, v in own.items() if k.startswith("backbone.") and not is_adapter(k)}
+    expected = {k.removeprefix("backbone."): v for k, v in plain.items()}
     check_fit(str(source.path), backbone, expected)
     heads, unused = _choose_heads(source, model, config)
     state = {f"backbone.{name}": tensor for name, tensor in backbone.items()} | heads
-    own = model.student.state_dict()
     model.student.load_state_dict(own | state)
     model.teacher.load_state_dict(model.student.state_dict())
     return Start(
