@@ -11,8 +11,6 @@ from safetensors.torch import load_file
 from test_sslcore_train import config, equal
 from torch import Tensor, nn
 
-NONE = torch.zeros(0)
-
 
 class TimmViT(nn.Module):
     """A timm ViT; a mask token stands in for the embeddings of masked patches."""
@@ -41,12 +39,12 @@ class TimmViT(nn.Module):
 
 
 class Hierarchical(nn.Module):
-    """A timm ConvNeXt of three stages; a mask token stands in for pixels of masked patches, a mean for a class."""
+    """A timm ConvNeXt of four stages; a mask token stands in for pixels of masked patches, a mean for a class."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.model = timm.create_model("convnext_atto", depths=(1, 1, 1), dims=(8, 16, 32), num_classes=0, in_chans=1)
-        self.embed_dim, self.patch_size = 32, 16
+        self.model = timm.create_model("convnext_atto", depths=(1,) * 4, dims=(8, 8, 16, 32), num_classes=0, in_chans=1)
+        self.embed_dim, self.patch_size = 32, 32
         self.mask_token = nn.Parameter(torch.zeros(1))
 
     def forward(self, images: Tensor, masks: Tensor | None = None) -> ssl_core.Features:
@@ -77,9 +75,9 @@ def images() -> Tensor:
     return torch.rand(12, 1, 64, 64, generator=torch.Generator().manual_seed(0))
 
 
-def settings(*more: str) -> ssl_core.Config:
-    sizes = ("model.patch_size=16", "crops.global_size=64", "crops.local_size=32", "crops.encode_size=0")
-    return config(*sizes, "model.whitening=0", "train.steps=4", "optim.warmup=0", *more)
+def settings(*more: str, patch: int = 16) -> ssl_core.Config:
+    sizes = (f"model.patch_size={patch}", f"crops.global_size={4 * patch}", f"crops.local_size={2 * patch}")
+    return config(*sizes, "crops.encode_size=0", "model.whitening=0", "train.steps=4", "optim.warmup=0", *more)
 
 
 def made(kind: type[nn.Module]) -> Any:
@@ -92,18 +90,19 @@ def test_an_encoder_of_ones_own_trains_resumes_and_is_exported(kind: type[nn.Mod
     backbone = made(kind)
     assert isinstance(backbone, ssl_core.Backbone)
     before = {k: v.clone() for k, v in backbone.state_dict().items()}
-    whole = ssl_core.Trainer(settings(), images(), tmp_path / "whole", device="cpu", backbone=backbone)
+    chosen = settings(patch=backbone.patch_size)
+    whole = ssl_core.Trainer(chosen, images(), tmp_path / "whole", device="cpu", backbone=backbone)
     whole.fit()
     assert not torch.equal(backbone.mask_token, before["mask_token"])  # masks reach the encoder
     exported = load_file(tmp_path / "whole" / "encoder" / "model.safetensors")
     assert equal(exported, dict(whole.model.teacher.backbone.state_dict()))
     fresh = made(kind)
     fresh.load_state_dict(exported)
-    parts = ssl_core.Trainer(settings(), images(), tmp_path / "parts", device="cpu", backbone=made(kind))
+    parts = ssl_core.Trainer(chosen, images(), tmp_path / "parts", device="cpu", backbone=made(kind))
     parts.train_step()
     parts.train_step()
     parts.save()
-    again = ssl_core.Trainer(settings(), images(), tmp_path / "parts", device="cpu", backbone=made(kind))
+    again = ssl_core.Trainer(chosen, images(), tmp_path / "parts", device="cpu", backbone=made(kind))
     assert again.step == 2
     again.fit()
     assert equal(exported, load_file(tmp_path / "parts" / "encoder" / "model.safetensors"))
@@ -164,10 +163,12 @@ def test_pixels_of_masked_patches_become_the_token_and_no_others() -> None:
         ssl_core.mask_pixels(x, masks[:, :1], 4, torch.ones(3))
 
 
-def test_an_encoder_that_does_not_fit_is_refused(tmp_path: Path) -> None:
+def test_an_encoder_that_does_not_fit_is_refused() -> None:
     for more, message in (
         (["model.patch_size=8"], "expected model.patch_size = 16"),
         (["model.whitening=0.3"], "for the built-in encoder"),
     ):
         with pytest.raises(ssl_core.SslError, match=message):
-            ssl_core.Trainer(settings(*more), images(), tmp_path / "a", device="cpu", backbone=made(Convolution))
+            ssl_core.build(settings(*more), made(Convolution))
+    with pytest.raises(ssl_core.SslError, match="an nn.Module and a Backbone, got Linear"):
+        ssl_core.build.__wrapped__(settings(), nn.Linear(2, 2))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
@@ -26,6 +26,9 @@ class Backbone(Protocol):
     """Length of a token."""
     patch_size: Size
     """Pixels that a patch token stands for, along each axis: the stride of the last stage."""
+
+    def state_dict(self) -> dict[str, Any]:
+        """As of any module."""
 
     def __call__(self, images: Tensor, masks: Tensor | None = None) -> Features:
         """Encode a batch of any size that patches divide.

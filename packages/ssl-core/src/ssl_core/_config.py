@@ -107,9 +107,9 @@ class CropConfig:
     rotation: float = 5.0
     jitter: float = 0.8
     jitter_order: Literal["random", "joint"] = "joint"
-    brightness: float = 0.4
-    contrast: float = 0.4
-    gamma: float = 0.0
+    brightness: float = 0.2
+    contrast: float = 0.3
+    gamma: float = 0.3
     blur: tuple[float, float, float] = (0.1, 0.1, 0.5)
     solarise: float = 0.0
     mean: float = 0.5307

@@ -16,9 +16,12 @@ from torch import Tensor
 from ssl_core._config import CropConfig
 from ssl_core._distort import distort, draw_looks, normalise, uniform
 from ssl_core._resample import Boxes, bicubic, bilinear
+from ssl_core._sizes import Size, per_axis
 
 if TYPE_CHECKING:
     from jaxtyping import Float
+
+_IN_CACHE = 1 << 19  # values of views that a CPU works on at a time
 
 
 def make_crops(
@@ -37,23 +40,30 @@ def make_crops(
     total = len(images) if total is None else total
     axes = images[0].ndim - 1
     resample = {"bicubic": bicubic, "bilinear": bilinear}[config.resampling]
-    views: list[Tensor] = []
+
+    def room(count: int, size: Size) -> Tensor:
+        shape = (count * len(images), images[0].shape[0], *per_axis(size, axes))
+        return torch.empty(shape, device=images[0].device)
+
+    crops, local = room(2, config.global_size), room(config.local_count, config.local_size)
+    one, two = crops.chunk(2)
     groups = [
-        (config.global_size, config.global_scale, config.blur[0], 0.0, 1),
-        (config.global_size, config.global_scale, config.blur[1], config.solarise, 1),
-        (config.local_size, config.local_scale, config.blur[2], 0.0, config.local_count),
+        (one, config.global_scale, config.blur[0], 0.0),
+        (two, config.global_scale, config.blur[1], config.solarise),
+        (local, config.local_scale, config.blur[2], 0.0),
     ]
-    for size, scale, blur, solarise, count in groups:
-        shape = (size,) * axes if isinstance(size, int) else size
-        if not count:
-            views.append(images[0].new_empty(0, images[0].shape[0], *shape))
-            continue
+    for out, scale, blur, solarise in groups:
+        count = len(out) // len(images)
         mine = (torch.arange(count)[:, None] * total + torch.arange(first, first + len(images))).flatten()
         draws = [values[mine] for values in _draw_places(count * total, scale, axes, config, generator)]
         looks = draw_looks(count * total, blur, solarise, config, generator)[mine]
-        crops = resample(images, _boxes(images, shape, *draws), shape)
-        views.append(normalise(distort(crops, looks, config), config))
-    return torch.cat(views[:2]), views[2]
+        resample(images, _boxes(images, out.shape[2:], *draws), out)
+        some = len(out) if out.is_cuda else max(1, _IN_CACHE // out[0].numel())
+        for start in range(0, len(out), some):
+            rows = slice(start, start + some)
+            distort(out[rows], looks[rows], config)
+            normalise(out[rows], config)
+    return crops, local
 
 
 def _draw_places(

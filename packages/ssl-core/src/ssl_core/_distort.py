@@ -34,7 +34,7 @@ class Looks:
     contrast_first: Bool[Tensor, "n"]
     solarised: Bool[Tensor, "n"]
 
-    def __getitem__(self, rows: Tensor) -> Looks:
+    def __getitem__(self, rows: Tensor | slice) -> Looks:
         """Those of some views."""
         return Looks(**{name: values[rows] for name, values in vars(self).items()})
 
@@ -63,12 +63,11 @@ def draw_looks(n: int, blur: float, solarise: float, config: CropConfig, generat
     return Looks(brightness, contrast, gamma, sigma, first, chance(solarise))
 
 
-def distort(x: Tensor, looks: Looks, config: CropConfig) -> Tensor:
-    """The views with their looks, changed in place; in [0, 1]."""
+def distort(x: Tensor, looks: Looks, config: CropConfig) -> None:
+    """Give views their looks, in place; they stay in [0, 1]."""
     device, column = x.device, (-1, *[1] * (x.ndim - 1))
-    brightness, contrast, gamma, solarised, contrast_first = (
-        v.to(device).view(column)
-        for v in (looks.brightness, looks.contrast, looks.gamma, looks.solarised, looks.contrast_first)
+    brightness, contrast, gamma, contrast_first = (
+        v.to(device).view(column) for v in (looks.brightness, looks.contrast, looks.gamma, looks.contrast_first)
     )
     if config.jitter_order == "joint":
         _scale(x, brightness, contrast).clamp_(0, 1)
@@ -77,13 +76,13 @@ def distort(x: Tensor, looks: Looks, config: CropConfig) -> Tensor:
         for now in (contrast_first, ~contrast_first):
             _scale(x, torch.where(now, one, brightness), torch.where(now, contrast, one)).clamp_(0, 1)
     if (looks.gamma != 1).any():
-        x = x.clamp_min_(1e-6).pow_(gamma)
-    chosen = looks.sigma.nonzero().squeeze(1)
-    if len(chosen):
-        x[chosen.to(device)] = blur(x[chosen.to(device)], looks.sigma[chosen].to(device))
-    if looks.solarised.any():
-        x = torch.where(solarised & (x >= _SOLARISE), 1 - x, x)
-    return x
+        x.clamp_min_(1e-6).pow_(gamma)
+    blurred, solarised = (v.nonzero().squeeze(1) for v in (looks.sigma, looks.solarised))
+    if len(blurred):
+        x[blurred.to(device)] = blur(x[blurred.to(device)], looks.sigma[blurred].to(device))
+    if len(solarised):
+        some = x[solarised.to(device)]
+        x[solarised.to(device)] = torch.where(some >= _SOLARISE, 1 - some, some)
 
 
 def _scale(x: Tensor, brightness: Tensor, contrast: Tensor) -> Tensor:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +15,9 @@ from ssl_core._errors import SslError
 from ssl_core._files import read_tensors, write_bytes, write_tensors
 from ssl_core._names import check_fit, from_transformers, to_transformers
 from ssl_core._pos_embed import interpolate_pos_embed
-from ssl_core._sizes import Size, patch_grid
+from ssl_core._sizes import patch_grid
 from ssl_core._vit import VisionTransformer, ViTConfig
+from ssl_core._volume_folder import MODEL_TYPE, save_volume_encoder, volume_config
 
 
 def save_encoder(
@@ -27,6 +29,10 @@ def save_encoder(
     another one, so that features agree at that size alone. `state` goes in place of the model's own.
     """
     c = model.config
+    state = dict(model.state_dict() if state is None else state)
+    if not (isinstance(c.patch_size, int) and isinstance(c.image_size, int)):
+        save_volume_encoder(c, state, crops, folder)
+        return
     size = crops.encode_size or crops.global_size
     config = {
         "architectures": ["Dinov2WithRegistersModel" if c.registers else "Dinov2Model"],
@@ -50,7 +56,6 @@ def save_encoder(
         "pos_antialias": c.pos_antialias,
         **({"num_register_tokens": c.registers} if c.registers else {}),
     }
-    state = dict(model.state_dict() if state is None else state)
     grid = patch_grid(size, c.patch_size, "the encoder's size")
     state["pos_embed"] = interpolate_pos_embed(
         state["pos_embed"], grid, learned=c.grid, offset=c.pos_offset, antialias=c.pos_antialias
@@ -100,16 +105,23 @@ def load_encoder(folder: str | Path, *, random_seed: int | None = None) -> tuple
         raise SslError(
             f"{folder}: expected config.json and preprocessor_config.json of an encoder ({error})"
         ) from error
-    vit = read_shape(config, folder)
+    if config.get("model_type") == MODEL_TYPE:
+        return _weighed(volume_config(config, folder), folder, random_seed, lambda state: state), processor
+    return _weighed(read_shape(config, folder), folder, random_seed, from_transformers), processor
+
+
+def _weighed(
+    vit: ViTConfig, folder: Path, random_seed: int | None, names: Callable[[dict[str, Tensor]], dict[str, Tensor]]
+) -> VisionTransformer:
     if random_seed is not None:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(random_seed)
-            return VisionTransformer(vit).eval(), processor
+            return VisionTransformer(vit).eval()
     model = VisionTransformer(vit)
-    state = from_transformers(read_tensors(folder / "model.safetensors")[0])
+    state = names(read_tensors(folder / "model.safetensors")[0])
     check_fit(str(folder), state, model.state_dict())
     model.load_state_dict(state)
-    return model.eval(), processor
+    return model.eval()
 
 
 def read_shape(config: dict[str, Any], folder: Path) -> ViTConfig:
@@ -129,8 +141,8 @@ def read_shape(config: dict[str, Any], folder: Path) -> ViTConfig:
             embed_dim=config["hidden_size"],
             depth=config["num_hidden_layers"],
             num_heads=config["num_attention_heads"],
-            patch_size=_size(config["patch_size"]),
-            image_size=_size(config["image_size"]),
+            patch_size=config["patch_size"],
+            image_size=config["image_size"],
             channels=config.get("num_channels", 3),
             mlp_ratio=float(config.get("mlp_ratio", 4)),
             ffn="swiglu" if config.get("use_swiglu_ffn") else "mlp",
@@ -143,7 +155,3 @@ def read_shape(config: dict[str, Any], folder: Path) -> ViTConfig:
         )
     except KeyError as error:
         raise SslError(f"{folder}: expected config.json with the key {error}") from error
-
-
-def _size(value: int | list[int]) -> Size:
-    return value if isinstance(value, int) else (value[0], value[1], value[2])

@@ -33,14 +33,14 @@ class Boxes:
         return Boxes(self.sides[rows], self.centre[rows], self.flip[rows], self.angle[rows])
 
 
-def bicubic(images: Sequence[Tensor], boxes: Boxes, size: Sequence[int]) -> Float[Tensor, "n c *axes"]:
-    """Boxes by a cubic filter that widens where pixels are reduced, so that nothing aliases; values in [0, 1].
+def bicubic(images: Sequence[Tensor], boxes: Boxes, out: Float[Tensor, "n c *axes"]) -> None:
+    """Boxes into `out` by a cubic filter that widens where pixels are reduced, so that nothing aliases; in [0, 1].
 
     Box i is of image i modulo their number. Boxes that are not turned are cut at whole pixels, and equal torchvision's
     `resized_crop`. Others are first reduced in the box around them, then sampled once on their grid.
     """
-    views = []
-    for i in range(len(boxes.angle)):
+    size = out.shape[2:]
+    for i, room in enumerate(out):
         image, box = images[i % len(images)], boxes[i : i + 1]
         if box.angle == 0:
             sides = [min(max(round(s), 1), n) for s, n in zip(box.sides[0].tolist(), image.shape[1:], strict=True)]
@@ -50,25 +50,24 @@ def bicubic(images: Sequence[Tensor], boxes: Boxes, size: Sequence[int]) -> Floa
             ]
             view = _resize(_cut(image, start, sides), size)
             flipped = [1 + axis for axis, flip in enumerate(box.flip[0].tolist()) if flip]
-            views.append(view.flip(flipped) if flipped else view)
+            room.copy_(view.flip(flipped) if flipped else view)
         else:
-            views.append(_turned(image, box, size))
-    return torch.stack(views).clamp_(0, 1)
+            room.copy_(_turned(image, box, size))
+    out.clamp_(0, 1)
 
 
-def bilinear(images: Sequence[Tensor], boxes: Boxes, size: Sequence[int]) -> Float[Tensor, "n c *axes"]:
-    """Boxes sampled once on their grid, all at once where the images have one shape.
+def bilinear(images: Sequence[Tensor], boxes: Boxes, out: Float[Tensor, "n c *axes"]) -> None:
+    """Boxes into `out`, sampled once on their grid, all at once where the images have one shape.
 
     Box i is of image i modulo their number. Nothing is averaged where pixels are reduced: for images hardly larger
     than the views.
     """
     if len({image.shape for image in images}) == 1:
-        return _on_grid(torch.stack(list(images)), images[0].shape[1:], boxes, size, "bilinear")
-    views = []
-    for i in range(len(boxes.angle)):
+        out.copy_(_on_grid(torch.stack(list(images)), images[0].shape[1:], boxes, out.shape[2:], "bilinear"))
+        return
+    for i, room in enumerate(out):
         image = images[i % len(images)]
-        views.append(_on_grid(image[None], image.shape[1:], boxes[i : i + 1], size, "bilinear"))
-    return torch.cat(views)
+        room.copy_(_on_grid(image[None], image.shape[1:], boxes[i : i + 1], out.shape[2:], "bilinear")[0])
 
 
 def _cut(image: Tensor, start: Sequence[int], sides: Sequence[int]) -> Tensor:

@@ -9,10 +9,9 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from pathlib import Path
-from typing import cast
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from ssl_core._attention import force_attention
 from ssl_core._backbone import Backbone
@@ -175,7 +174,7 @@ class Trainer:
 
     def _export(self) -> None:
         backbone = self.model.teacher.backbone
-        state = {name: whole(tensor) for name, tensor in cast(nn.Module, backbone).state_dict().items()}
+        state = {name: whole(tensor) for name, tensor in backbone.state_dict().items()}
         if self.rank == 0:
             crops, folder = self.config.crops_at(self.config.train.steps), self.out / "encoder"
             state = merge_adapters(state, self.config.lora)

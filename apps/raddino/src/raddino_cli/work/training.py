@@ -20,6 +20,7 @@ from torch import Tensor
 from torch.multiprocessing.spawn import ProcessExitedException, spawn
 
 from raddino_cli.console import bar, say
+from raddino_cli.work.leaks import write_training_list
 from raddino_cli.work.stages import write_text
 
 STOPPED = 128 + signal.SIGTERM
@@ -114,6 +115,8 @@ def _train(shards: Path, out: Path, config: ssl_core.Config, device: torch.devic
     first = ssl_core.rank() == 0
     with bar("pre-training") if first else nullcontext() as progress:
         trainer = ssl_core.Trainer(config, images, out, device=str(device), progress=progress)
+        if first:
+            write_training_list(shards, out)
         if trainer.start and first:
             say(f"started with {trainer.start}")
         finished = trainer.fit()
