@@ -71,6 +71,18 @@ class Convolution(nn.Module):
         return ssl_core.Features(cls=x.mean(dim=1), patches=x, registers=x[:, :0])
 
 
+class Plain:
+    """All that the protocol asks for, and no module."""
+
+    embed_dim, patch_size = 8, 16
+
+    def state_dict(self) -> dict[str, Tensor]:
+        return {}
+
+    def __call__(self, images: Tensor, masks: Tensor | None = None) -> ssl_core.Features:
+        raise NotImplementedError
+
+
 def images() -> Tensor:
     return torch.rand(12, 1, 64, 64, generator=torch.Generator().manual_seed(0))
 
@@ -170,5 +182,5 @@ def test_an_encoder_that_does_not_fit_is_refused() -> None:
     ):
         with pytest.raises(ssl_core.SslError, match=message):
             ssl_core.build(settings(*more), made(Convolution))
-    with pytest.raises(ssl_core.SslError, match="an nn.Module and a Backbone, got Linear"):
-        ssl_core.build.__wrapped__(settings(), nn.Linear(2, 2))
+    with pytest.raises(ssl_core.SslError, match=r"is an nn\.Module and a Backbone, got Plain"):
+        ssl_core.build(settings(), Plain())
