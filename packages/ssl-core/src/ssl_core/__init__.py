@@ -30,6 +30,7 @@ from ssl_core._cross_entropy import prototype_cross_entropy
 from ssl_core._distributed import process_group, rank, world_size
 from ssl_core._errors import SslError
 from ssl_core._flops import encoder_flops, step_flops
+from ssl_core._gram import gram_loss
 from ssl_core._head import DINOHead, Prototypes
 from ssl_core._hf import load_encoder, save_encoder
 from ssl_core._images import to_unit
@@ -101,6 +102,7 @@ __all__ = [
     "from_dinov2",
     "from_timm",
     "from_transformers",
+    "gram_loss",
     "interpolate_pos_embed",
     "knn_accuracy",
     "koleo",

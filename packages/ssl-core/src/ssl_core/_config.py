@@ -64,7 +64,11 @@ class HeadConfig:
 
 @dataclass(frozen=True)
 class LossConfig:
-    """Weights, temperatures and the way targets are centred."""
+    """Weights, temperatures and the way targets are centred.
+
+    With `gram_weight` above 0 (dinov3: 2) the likenesses among patches are held to those of an anchor, the teacher as
+    it was at step `gram_start` and every `gram_every` steps from there (see `gram_loss`).
+    """
 
     dino_weight: float = 1.0
     ibot_weight: float = 1.0
@@ -75,6 +79,14 @@ class LossConfig:
     teacher_temperature_start: float = 0.04
     teacher_temperature: float = 0.07
     teacher_temperature_warmup: int = 37500
+    gram_weight: float = 0.0
+    gram_start: int = 0
+    gram_every: int = 10000
+
+    def __post_init__(self) -> None:
+        _in_range(
+            "loss", self, {"gram_weight": (0, math.inf), "gram_start": (0, math.inf), "gram_every": (1, math.inf)}
+        )
 
 
 @dataclass(frozen=True)

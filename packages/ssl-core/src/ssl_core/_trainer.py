@@ -226,6 +226,7 @@ class Trainer:
         half = self.config.train.precision == "bfloat16"
         autocast = torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=half)
         temperature, count = values["teacher_temperature"], len(batches)
+        self.model.renew_anchor(self.step)
         with autocast:
             targets = self.model.teach(batches, temperature)
         self.optimizer.zero_grad(set_to_none=True)
