@@ -109,6 +109,39 @@ def test_an_input_that_changed_is_noticed(
     assert early.stat().st_mtime_ns == stamp  # of items before the change alone
 
 
+def test_what_did_not_change_is_not_converted_again(take: Take, content: Content, small: Small, tmp_path: Path) -> None:
+    source, out = tmp_path / "source", tmp_path / "out"
+    shutil.copytree(small[0], source)
+    take(source, out)
+    remove(source)  # so that every later shard of its split holds other samples
+    take(source, tmp_path / "new")
+    for path in source.glob("0*.png"):  # what reads them again is told by their sizes and times that nothing changed
+        stamp = path.stat()
+        if stamp.st_size > len(b"damaged"):
+            path.write_bytes(bytes(stamp.st_size))
+            os.utime(path, ns=(stamp.st_atime_ns, stamp.st_mtime_ns))
+    take(source, out)
+    assert content(out) == content(tmp_path / "new")
+    assert not (out / ".journal" / "before").exists()
+
+
+def test_a_sample_that_was_damaged_meanwhile_is_converted_again(
+    take: Take, content: Content, small: Small, tmp_path: Path
+) -> None:
+    source, out = tmp_path / "source", tmp_path / "out"
+    shutil.copytree(small[0], source)
+    take(source, out)
+    remove(source)
+    for path in sorted(out.glob("train-*.tar"))[-2:]:
+        data = bytearray(path.read_bytes())
+        data[1000] ^= 1  # of the first sample's pixels
+        path.write_bytes(data)
+    take(source, out)
+    take(source, tmp_path / "new")
+    assert cxr_io.verify(out) == []
+    assert content(out) == content(tmp_path / "new")
+
+
 def test_what_was_taken_and_now_is_not_is_one_sentence(take: Take, small: Small, tmp_path: Path) -> None:
     source, out = tmp_path / "source", tmp_path / "out"
     shutil.copytree(small[0], source)

@@ -4,6 +4,8 @@ import io
 import json
 import logging
 import os
+import subprocess
+import sys
 import tarfile
 from collections.abc import Callable
 from pathlib import Path
@@ -14,7 +16,7 @@ from cxr_io import CxrError, ShardStream
 from cxr_io._folder import Folder
 from cxr_io._order import Order
 from cxr_io._reader import ShardReader
-from cxr_io._shards import read_shard
+from cxr_io._shards import Encoded, ShardWriter, read_shard
 
 Write = Callable[..., Path]
 COUNTS = (5, 3, 7, 1, 4, 6, 2, 5)
@@ -122,3 +124,38 @@ def test_the_table_of_a_shard_is_that_of_tarfile(write_shards: Write, tmp_path: 
                 key, _, extension = member.name.partition(".")
                 expected.setdefault(key, {})[extension] = (member.offset_data, member.size)
         assert read_shard(path) == expected
+
+
+def test_a_rank_reads_headers_and_its_own_samples_alone(write_shards: Write, tmp_path: Path) -> None:
+    place = write_shards(tmp_path, 64, 64)
+    code = (
+        "import sys, cxr_io\n"
+        "def read(): return int(open('/proc/self/io').read().split()[1])\n"
+        "stream = cxr_io.ShardStream(sys.argv[1], split='train', rank=1, world_size=int(sys.argv[2]))\n"
+        "before = read()\n"
+        "for sample in stream: pass\n"
+        "print(read() - before)"
+    )
+
+    def taken(ranks: int) -> int:
+        command = [sys.executable, "-c", code, str(place), str(ranks)]
+        return int(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
+
+    if not Path("/proc/self/io").exists():
+        pytest.skip("this system does not count what a process reads")
+    headers = 128 * 2 * 512  # of two files a sample
+    assert taken(8) - headers < (taken(2) - headers) / 3.5
+
+
+def test_a_codec_that_is_not_installed_is_no_damage(
+    write_shards: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = write_shards(tmp_path, 1)
+    writer = ShardWriter(folder / "train-000000.tar")
+    writer.add(Encoded("a", (("jxl", b"pixels"), ("json", b"{}"))))
+    writer.close()
+    monkeypatch.setitem(sys.modules, "imagecodecs", None)
+    stream = ShardStream(folder, split="train")
+    with pytest.raises(CxrError, match=r"pip install 'cxr-io\[codecs\]'"):
+        next(iter(stream))
+    assert stream.skipped == 0

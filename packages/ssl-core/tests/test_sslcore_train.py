@@ -146,15 +146,13 @@ def test_exported_encoder_is_a_transformers_dinov2_with_equal_features(tmp_path:
     ssl_core.Trainer(config("train.steps=2"), images(), tmp_path, device="cpu").fit()
     theirs = transformers.AutoModel.from_pretrained(tmp_path / "encoder", local_files_only=True).eval()
     ours, processor = ssl_core.load_encoder(tmp_path)
-    x = torch.randn(2, 1, 48, 48)
+    x = torch.randn(2, 1, 72, 72)
     with torch.no_grad():
         a, b = theirs(x).last_hidden_state, ours(x)
     assert (a[:, 0] - b.cls).abs().max() <= 1e-5
     assert (a[:, 1:] - b.patches).abs().max() <= 1e-5
     assert processor["image_mean"] == [0.5307]
     assert processor["crop_size"] == {"height": 72, "width": 72}
-    state = ours.state_dict()
-    assert equal(ssl_core.from_transformers(ssl_core.to_transformers(state)), state)
 
 
 def test_weights_that_do_not_fit_are_listed(tmp_path: Path) -> None:

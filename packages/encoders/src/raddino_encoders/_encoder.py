@@ -76,7 +76,7 @@ class Encoder:
 
         Args:
             x: (B, C, H, W) normalised as `preprocess` does, on any device; H and W the input's side S, or other
-                multiples of the patch size where the network can (h = H / patch size, positions interpolated).
+                multiples of the patch size (h = H / patch size, positions interpolated; CNNs: any sides).
 
         Returns:
             Float32 tokens on the encoder's device.
@@ -140,8 +140,8 @@ class Encoder:
 
     def _check(self, x: Tensor) -> None:
         channels, side, patch = len(self.preprocessing.mean), self.image_size, self.patch_size
-        fits = x.ndim == 4 and x.shape[1] == channels and len(x)
-        if not fits or (x.shape[2:] != (side, side) and any(n < patch or n % patch for n in x.shape[2:])):
+        fits = x.ndim == 4 and x.shape[1] == channels and len(x) and min(x.shape[2:]) >= patch
+        if not fits or (any(n % patch for n in x.shape[2:]) and not self.pooled):
             raise EncoderError(
                 f"{self.name}: expected (B, {channels}, {side}, {side}), or other sides that are multiples of {patch}, "
                 f"got {tuple(x.shape)}; use preprocess()"

@@ -50,7 +50,7 @@ def load(
         spec: one of `KINDS`, such as "runs/first", "microsoft/rad-dino@<commit>", "timm:<name>@<weights>".
         device: where tokens are computed, e.g. "cpu" or "cuda".
         dtype: of the weights and the arithmetic; bfloat16 or float16 halve the memory and the tokens' digits.
-        image_size: another side of the input than the encoder's own, a multiple of its patch size.
+        image_size: another side of the input than the encoder's own, a multiple of its patch size (CNNs: any).
         gradients: leave the parameters trainable and let gradients flow through `encode`.
         offline: never ask the hub, only its cache.
 
@@ -60,7 +60,7 @@ def load(
     """
     name, loaded = _loaded(str(spec), offline)
     if image_size is not None:
-        if image_size < 1 or image_size % loaded.patch_size:
+        if image_size < 1 or (image_size % loaded.patch_size and not loaded.backbone.pooled):
             raise EncoderError(
                 f"{name}: expected an image size that is a multiple of {loaded.patch_size}, got {image_size}"
             )

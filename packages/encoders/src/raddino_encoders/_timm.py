@@ -39,7 +39,11 @@ class TimmBackbone(Backbone):
             self.most_layers = len(model.blocks) if hasattr(model, "forward_intermediates") else 1
 
     def last(self, x: Tensor) -> Pair:
-        features = self.model.forward_features(x)
+        try:
+            features = self.model.forward_features(x)
+        except AssertionError as error:  # of networks whose input has one size, such as Swin
+            sides = " x ".join(map(str, x.shape[2:]))
+            raise EncoderError(f"{type(self.model).__name__} can't read an input of {sides} ({error})") from error
         if not self.pooled:
             return split_tokens(features, self._prefix, x, self._patch)
         grid = self._grid(features)

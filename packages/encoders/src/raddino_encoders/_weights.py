@@ -53,10 +53,10 @@ def read_weights(path: Path, classes: Collection[str] = ()) -> State:
         with torch.serialization.safe_globals(allowed):
             content = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
-        reason = " ".join(str(error).split())
+        reason = " ".join(str(error).partition("WeightsUnpickler error:")[2].split()).partition(" by default")[0]
         raise EncoderError(
             f"{path}: expected a pickle of tensors, got one that asks for more or is damaged, and is not loaded, for "
-            f"it could run code ({reason[:300]}); convert it to safetensors where you trust it"
+            f"it could run code ({reason[:200] or 'unknown form'}); convert it to safetensors where you trust it"
         ) from error
     except (OSError, RuntimeError, EOFError, ValueError, KeyError, AttributeError, TypeError, IndexError) as error:
         raise EncoderError(f"{path}: expected weights that PyTorch saved ({error})") from error

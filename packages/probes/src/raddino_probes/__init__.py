@@ -21,7 +21,7 @@ from raddino_probes._score import age_bands, score_findings, score_groups
 from raddino_probes._shots import SHOTS, few_shot
 from raddino_probes._split import Findings, Split, check_no_leakage
 from raddino_probes._standardise import standardise
-from raddino_probes._tables import render
+from raddino_probes._tables import render, render_models
 from raddino_probes._thresholds import threshold_for_f1, threshold_for_specificity
 
 __version__ = _version("raddino-probes")
@@ -72,6 +72,7 @@ __all__ = [
     "protocol",
     "remove_confounders",
     "render",
+    "render_models",
     "score_findings",
     "score_groups",
     "separates",

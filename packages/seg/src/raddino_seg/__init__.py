@@ -4,6 +4,7 @@ from importlib.metadata import version
 
 from raddino_seg._augment import Augment
 from raddino_seg._decoder import Decoder
+from raddino_seg._dicom_seg import write_dicom_seg
 from raddino_seg._end_to_end import Encoder, EndToEnd, encode_once
 from raddino_seg._errors import SegError
 from raddino_seg._fit import Training
@@ -13,6 +14,7 @@ from raddino_seg._losses import LOSSES as _LOSSES
 from raddino_seg._masks import Masks, from_bits, from_values, mean_mask
 from raddino_seg._measure import METRICS, measure
 from raddino_seg._model import Model
+from raddino_seg._nifti import write_nifti
 from raddino_seg._objects import object_sensitivity
 from raddino_seg._overlap import dice, iou
 from raddino_seg._propagate import propagate
@@ -62,5 +64,7 @@ __all__ = [
     "train",
     "train_on_images",
     "train_unet",
+    "write_dicom_seg",
+    "write_nifti",
 ]
 __version__ = version("raddino-seg")

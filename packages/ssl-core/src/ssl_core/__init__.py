@@ -12,6 +12,7 @@ from ssl_core._config import (
     CropConfig,
     HeadConfig,
     HighResConfig,
+    InitConfig,
     LossConfig,
     MaskConfig,
     ModelConfig,
@@ -27,16 +28,19 @@ from ssl_core._distributed import process_group, rank, world_size
 from ssl_core._errors import SslError
 from ssl_core._flops import encoder_flops, step_flops
 from ssl_core._head import DINOHead, Prototypes
-from ssl_core._hf import from_transformers, load_encoder, save_encoder, to_transformers
+from ssl_core._hf import load_encoder, save_encoder
 from ssl_core._images import to_unit
 from ssl_core._knn import Labels, knn_accuracy
 from ssl_core._losses import koleo
 from ssl_core._masking import block_mask, crop_masks
 from ssl_core._monitor import advice, collapse_signs, lidar, rankme
+from ssl_core._names import from_dinov2, from_timm, from_transformers, to_dinov2, to_transformers
 from ssl_core._objective import Network, SelfDistillation
 from ssl_core._param_groups import Multipliers, multipliers, param_groups
 from ssl_core._pos_embed import interpolate_pos_embed
 from ssl_core._schedules import cosine_schedule, warmup_schedule
+from ssl_core._source import Source, read_head, read_source
+from ssl_core._start import Start, start_from, start_overrides
 from ssl_core._targets import Centre, Logits, Targets, sinkhorn_bias
 from ssl_core._trainer import Trainer, build
 from ssl_core._vit import Features, PatchEmbed, VisionTransformer, ViTConfig
@@ -57,6 +61,7 @@ __all__ = [
     "HeadConfig",
     "HighResConfig",
     "Images",
+    "InitConfig",
     "Labels",
     "Logits",
     "LossConfig",
@@ -68,7 +73,9 @@ __all__ = [
     "PatchEmbed",
     "Prototypes",
     "SelfDistillation",
+    "Source",
     "SslError",
+    "Start",
     "Targets",
     "TrainConfig",
     "Trainer",
@@ -83,6 +90,8 @@ __all__ = [
     "crop_masks",
     "encoder_flops",
     "force_attention",
+    "from_dinov2",
+    "from_timm",
     "from_transformers",
     "interpolate_pos_embed",
     "knn_accuracy",
@@ -100,10 +109,15 @@ __all__ = [
     "prototype_cross_entropy",
     "rank",
     "rankme",
+    "read_head",
+    "read_source",
     "recipes",
     "save_encoder",
     "sinkhorn_bias",
+    "start_from",
+    "start_overrides",
     "step_flops",
+    "to_dinov2",
     "to_transformers",
     "to_unit",
     "vit",

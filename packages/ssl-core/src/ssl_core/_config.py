@@ -208,6 +208,19 @@ class TrainConfig:
 
 
 @dataclass(frozen=True)
+class InitConfig:
+    """Weights that a run starts from, see `read_source`; none by default.
+
+    Heads come from `head`, a file, else with the weights where they have some; `fresh` leaves those out. While the
+    heads warm up, for at most a tenth of the run, the backbone stays as it came.
+    """
+
+    weights: str = ""
+    head: str = ""
+    warmup_heads: int = 0
+
+
+@dataclass(frozen=True)
 class Config:
     """Everything that a run is a function of, besides its data."""
 
@@ -219,6 +232,7 @@ class Config:
     optim: OptimConfig = field(default_factory=OptimConfig)
     high_res: HighResConfig = field(default_factory=HighResConfig)
     train: TrainConfig = field(default_factory=TrainConfig)
+    init: InitConfig = field(default_factory=InitConfig)
 
     def __post_init__(self) -> None:
         keys = ["crops.global_size", "crops.local_size", "crops.encode_size"]
@@ -230,6 +244,12 @@ class Config:
             raise SslError(
                 "head.ibot_prototypes and head.ibot_bottleneck are sizes of a separate head; "
                 "set head.separate=true, or both to 0"
+            )
+        if (self.init.head or self.init.warmup_heads) and not self.init.weights:
+            raise SslError("init.head and init.warmup_heads go with the encoder of init.weights, got none")
+        if self.init.weights and self.model.whitening:
+            raise SslError(
+                "model.whitening would overwrite the patch embedding of init.weights; set one of them to none"
             )
         if self.train.batch_size < 2 and self.loss.koleo_weight:
             raise SslError(
@@ -257,7 +277,7 @@ class Config:
         lines = []
         for section, values in dataclasses.asdict(self).items():
             lines.append(f"[{section}]")
-            lines += [f"{key} = {json.dumps(value)}" for key, value in values.items()]
+            lines += [f"{key} = {json.dumps(value, ensure_ascii=False)}" for key, value in values.items()]
             lines.append("")
         return "\n".join(lines)
 

@@ -33,6 +33,7 @@ from ssl_core._param_groups import Multipliers, param_groups
 from ssl_core._report import Report
 from ssl_core._schedules import cosine_schedule, warmup_schedule
 from ssl_core._sizes import axes_of
+from ssl_core._start import start_from
 from ssl_core._stop import sigterm_noted
 from ssl_core._vit import VisionTransformer, ViTConfig
 from ssl_core._whitening import whiten_patch_embed
@@ -119,6 +120,9 @@ class Trainer:
         checkpoint = self._checkpoints.newest()
         if config.model.whitening and checkpoint is None:
             start_from_patches(config, images, self.model)
+        self.start = start_from(self.model, config) if config.init.weights and checkpoint is None else None
+        if self.start and self.rank == 0:
+            write_bytes(self.out / "start.json", self.start.to_json().encode())
         self.model.to(self.device)
         prepare_blocks(self.model, train)
         self._spread = spread(self.model, train)
@@ -218,6 +222,7 @@ class Trainer:
         lr = cosine_schedule(step, base=peak, final=o.min_lr, total=total, warmup=min(o.warmup, total // 2))
         return {
             "lr": lr,
+            "backbone_lr": 0.0 if step < min(self.config.init.warmup_heads, total // 10) else lr,
             "last_layer_lr": 0.0 if step < o.freeze_last_layer else lr,
             "weight_decay": cosine_schedule(step, base=o.weight_decay, final=o.weight_decay_end, total=total),
             "momentum": cosine_schedule(step, base=o.momentum, final=o.momentum_end, total=total),
@@ -273,7 +278,8 @@ class Trainer:
             found[f"grad_norm_{name}"] = whole(norm)
         for group in self.optimizer.param_groups:
             m: Multipliers = group["multipliers"]
-            group["lr"] = values["last_layer_lr" if m.is_last_layer else "lr"] * m.lr
+            rate = "last_layer_lr" if m.is_last_layer else "backbone_lr" if m.is_backbone else "lr"
+            group["lr"] = values[rate] * m.lr
             group["weight_decay"] = values["weight_decay"] * m.weight_decay
         self._bad = torch.maximum(self._bad, (~torch.isfinite(torch.stack(list(found.values())))).any().float())
         # The fused optimizer reads this, as a gradient scaler sets it: where it is 1 nothing moves.

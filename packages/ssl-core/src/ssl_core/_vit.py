@@ -55,6 +55,8 @@ class ViTConfig:
             raise SslError(
                 f"model.embed_dim must be a multiple of model.num_heads, got {self.embed_dim} and {self.num_heads}"
             )
+        if self.mlp_ratio != int(self.mlp_ratio):
+            raise SslError(f"model.mlp_ratio must be whole, as in transformers' Dinov2, got {self.mlp_ratio}")
         patch_grid(self.image_size, self.patch_size, "the image size")
 
     @property

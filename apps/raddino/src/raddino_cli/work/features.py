@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from hashlib import sha256
 from itertools import islice
@@ -35,7 +35,7 @@ class Features:
     """Frozen features of N images, on disk until used; `samples` by column.
 
     `cls` (N, D) class tokens, `patches` (N, D, h, w), `mean` (N, D) of the patch tokens, `layers` (N, L, D) the class
-    tokens of the last L layers.
+    tokens of the last L layers; `facts` is `features.json`.
     """
 
     cls: NDArray[np.float32]
@@ -44,6 +44,7 @@ class Features:
     encoder: str
     mean: NDArray[np.float32] | None = None
     layers: NDArray[np.float32] | None = None
+    facts: dict[str, Any] = field(default_factory=dict)
 
     @cached_property
     def choices(self) -> dict[str, NDArray[np.float64]]:
@@ -106,7 +107,7 @@ def load_features(folder: Path) -> Features:
     if facts.get("keys", digest(keys)) != digest(keys):
         raise ValueError(f"{folder}: expected samples.parquet in the order of the features, got another; embed again")
     return Features(
-        arrays.pop("cls"), arrays.get("patches"), samples, encoder, arrays.get("mean"), arrays.get("layers")
+        arrays.pop("cls"), arrays.get("patches"), samples, encoder, arrays.get("mean"), arrays.get("layers"), facts
     )
 
 

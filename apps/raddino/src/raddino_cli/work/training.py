@@ -19,7 +19,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.multiprocessing.spawn import ProcessExitedException, spawn
 
-from raddino_cli.console import bar
+from raddino_cli.console import bar, say
+from raddino_cli.work.leaks import write_training_list
 from raddino_cli.work.stages import write_text
 
 STOPPED = 128 + signal.SIGTERM
@@ -46,14 +47,24 @@ class ImagesInMemory(Sequence[Tensor]):
         return torch.from_numpy(self._images[index])[None]
 
 
-def pretrain(shards: Path, out: Path, recipe: str, overrides: list[str], *, processes: int | None = None) -> None:
-    """Train on the split train of some shards, with a bar of its own.
+def pretrain(
+    shards: Path,
+    out: Path,
+    recipe: str,
+    overrides: list[str],
+    *,
+    init: Path | None = None,
+    init_head: Path | None = None,
+    processes: int | None = None,
+) -> None:
+    """Train on the split train of some shards, with a bar of its own; `init` gives the encoder weights and its shape.
 
     `processes` of this machine share each batch; by default one a GPU as far as the batch divides, and one that uses
     all cores without a GPU: there the threads of one process wait for each other less than processes do. Started by
     torchrun, this process is one of the run's and `processes` must be left out.
     """
-    config = ssl_core.load_config(recipe, overrides)
+    fitting = ssl_core.start_overrides(init, init_head) if init else []
+    config = ssl_core.load_config(recipe, [*fitting, *overrides])
     if processes and "RANK" in os.environ:
         raise ValueError("expected no --processes under torchrun, which starts them itself")
     count = processes or _share(config.train.batch_size)
@@ -104,8 +115,12 @@ def _train(shards: Path, out: Path, config: ssl_core.Config, device: torch.devic
     first = ssl_core.rank() == 0
     with bar("pre-training") if first else nullcontext() as progress:
         trainer = ssl_core.Trainer(config, images, out, device=str(device), progress=progress)
+        if first:
+            write_training_list(shards, out)
+        if trainer.start and first:
+            say(f"started with {trainer.start}")
         finished = trainer.fit()
     if not finished:
         if first:
-            print(f"stopped by SIGTERM after step {trainer.step}, saved; the same command goes on", file=sys.stderr)
+            say(f"stopped by SIGTERM after step {trainer.step}, saved; the same command goes on")
         raise SystemExit(STOPPED)
