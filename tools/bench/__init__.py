@@ -4,6 +4,8 @@ from collections.abc import Callable
 
 from tools.bench._cluster import cluster
 from tools.bench._codecs import codecs
+from tools.bench._crops import crops
+from tools.bench._decoders import decoders
 from tools.bench._ingest import ingest
 from tools.bench._memory import memory, million
 from tools.bench._phantom import phantom
@@ -11,6 +13,7 @@ from tools.bench._probes import bootstrap, sweep
 from tools.bench._prototypes import prototypes
 from tools.bench._read import read
 from tools.bench._resize import resize
+from tools.bench._step import step
 from tools.bench._stream import stream, stream_start
 
 BENCHES: dict[str, Callable[[], str]] = {
@@ -24,9 +27,12 @@ BENCHES: dict[str, Callable[[], str]] = {
     "memory": memory,
     "million": million,
     "phantom": phantom,
+    "crops": crops,
     "sweep": sweep,
     "bootstrap": bootstrap,
     "prototypes": prototypes,
+    "step": step,
+    "decoders": decoders,
 }
 
 __all__ = ["BENCHES"]

@@ -19,7 +19,7 @@ Run = Callable[..., subprocess.CompletedProcess[str]]
 COMMANDS = [
     [], ["demo"], ["doctor"], ["phantom"], ["data"], ["data", "ingest"], ["data", "doctor"], ["data", "info"],
     ["data", "verify"], ["data", "upload"], ["data", "duplicates"], ["pretrain"], ["embed"], ["probe"], ["seg"],
-    ["seg", "train"], ["seg", "evaluate"], ["seg", "predict"], ["report"], ["report", "generate"],
+    ["seg", "train"], ["seg", "evaluate"], ["seg", "predict"], ["seg", "few-shot"], ["report"], ["report", "generate"],
     ["report", "evaluate"],
 ]  # fmt: skip
 SNAPSHOT = Path(__file__).with_name("command_line.txt")

@@ -19,12 +19,12 @@ class Stages:
     holds files of something else, always.
     """
 
-    def __init__(self, out: Path, configuration: dict[str, Any], *, fresh: bool = False) -> None:
+    def __init__(self, out: Path, configuration: dict[str, Any], *, kind: str = "demo", fresh: bool = False) -> None:
         self.out = out
-        note = out / "demo.json"
+        note = out / f"{kind}.json"
         if not note.exists() and (out.is_file() or (out.is_dir() and any(out.iterdir()))):
             raise ValueError(
-                f"expected {out} to be new, empty or a demo's folder; it holds other files: choose another --out"
+                f"expected {out} to be new, empty or the folder of a {kind}; it holds other files: choose another --out"
             )
         if fresh:
             shutil.rmtree(out, ignore_errors=True)
