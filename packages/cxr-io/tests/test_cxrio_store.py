@@ -55,9 +55,11 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
         "AWS_ACCESS_KEY_ID": "anyone",
         "AWS_SECRET_ACCESS_KEY": "anything",
         "AWS_DEFAULT_REGION": "us-east-1",
+        "AWS_MAX_ATTEMPTS": "1",
     }.items():
         monkeypatch.setenv(name, value)
     monkeypatch.setattr(_folder, "_WAITS", (0.01, 0.01, 0.01))
+    monkeypatch.setattr(s3fs.S3FileSystem, "retries", 1)  # so that it is ours that count
     s3fs.S3FileSystem.clear_instance_cache()
     with urlopen(Request(f"http://127.0.0.1:{found.port}/moto-api/reset", method="POST")):
         s3fs.S3FileSystem().mkdir("bucket")
