@@ -6,7 +6,8 @@ import cv2
 import cxr_io
 import numpy as np
 import pytest
-from raddino_cli.work.features import Features, embed, load_features
+from raddino_cli.work.embedding import embed
+from raddino_cli.work.features import Features, load_features
 from raddino_cli.work.leaks import find_leaks, training_list
 from raddino_cli.work.training import pretrain
 

@@ -1,35 +1,21 @@
-"""DINO + iBOT + KoLeo: student, teacher and the loss between them (Oquab et al. 2023, section 4).
-
-Batches are crop-major: global crop i of image b is row i*B + b, and likewise local crops and masks.
-"""
+"""DINO + iBOT + KoLeo: student, teacher and the loss between them (Oquab et al. 2023, section 4)."""
 
 from __future__ import annotations
 
 import copy
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, cast
+from collections.abc import Sequence
+from typing import cast
 
 import torch
 from torch import Tensor, nn
 
+from ssl_core._batches import Batch
 from ssl_core._config import HeadConfig, LossConfig
 from ssl_core._cross_entropy import prototype_cross_entropy
 from ssl_core._head import DINOHead
 from ssl_core._losses import koleo
 from ssl_core._targets import Centre, Logits, Targets, sinkhorn_bias
-from ssl_core._vit import VisionTransformer
-
-if TYPE_CHECKING:
-    from jaxtyping import Bool, Float
-
-
-@dataclass(frozen=True)
-class Batch:
-    """What one step sees, on one device."""
-
-    global_crops: Float[Tensor, "g c H W"]
-    local_crops: Float[Tensor, "l c h w"]
-    masks: Bool[Tensor, "g n"]
+from ssl_core._vit import Features, VisionTransformer
 
 
 class Network(nn.Module):
@@ -39,12 +25,12 @@ class Network(nn.Module):
         super().__init__()
         dim = backbone.config.embed_dim
 
-        def build() -> DINOHead:
-            return DINOHead(dim, head.prototypes, head.hidden, head.bottleneck, head.layers)
+        def build(prototypes: int, bottleneck: int) -> DINOHead:
+            return DINOHead(dim, prototypes or head.prototypes, head.hidden, bottleneck or head.bottleneck, head.layers)
 
         self.backbone = backbone
-        self.dino_head = build()
-        self.ibot_head = build() if head.separate else None
+        self.dino_head = build(head.prototypes, head.bottleneck)
+        self.ibot_head = build(head.ibot_prototypes, head.ibot_bottleneck) if head.separate else None
 
     @property
     def patch_head(self) -> DINOHead:
@@ -62,7 +48,7 @@ class SelfDistillation(nn.Module):
         self.teacher = copy.deepcopy(self.student)
         self.teacher.requires_grad_(False)
         self.dino_centre = Centre(head.prototypes, loss.centre_momentum)
-        self.ibot_centre = Centre(head.prototypes, loss.centre_momentum)
+        self.ibot_centre = Centre(head.ibot_prototypes or head.prototypes, loss.centre_momentum)
         self.train()
 
     def train(self, mode: bool = True) -> SelfDistillation:
@@ -78,17 +64,29 @@ class SelfDistillation(nn.Module):
         return Targets(logits, temperature, bias)
 
     @torch.no_grad()
-    def teach(self, batch: Batch, masked: Tensor, temperature: float) -> tuple[Targets, Targets]:
-        """Targets of the 2B class tokens and of the M masked patches, from unmasked global crops."""
-        teacher, features = self.teacher, self.teacher.backbone(batch.global_crops)
-        tokens = features.patches.flatten(0, 1)[masked]
-        return (
-            self._targets(teacher.dino_head, features.cls, self.dino_centre, temperature),
-            self._targets(teacher.patch_head, tokens, self.ibot_centre, temperature),
-        )
+    def teach(self, batches: Sequence[Batch], temperature: float) -> list[tuple[Targets, Targets]]:
+        """Targets of the 2B class tokens and the M masked patches of each micro-batch, from unmasked global crops.
 
-    def forward(self, batch: Batch, teacher_temperature: float) -> dict[str, Tensor]:
+        Centring and Sinkhorn-Knopp are over all of them, as if they were one batch.
+        """
+        teacher = self.teacher
+        features = [teacher.backbone(batch.global_crops) for batch in batches]
+        classes = [f.cls for f in features]
+        patches = [f.patches.flatten(0, 1)[batch.masked] for f, batch in zip(features, batches, strict=True)]
+        of_classes = self._targets(teacher.dino_head, torch.cat(classes), self.dino_centre, temperature)
+        of_patches = self._targets(teacher.patch_head, torch.cat(patches), self.ibot_centre, temperature)
+        sizes = [len(c) for c in classes], [len(p) for p in patches]
+        return list(zip(of_classes.split(sizes[0]), of_patches.split(sizes[1]), strict=True))
+
+    def forward(
+        self, batch: Batch, teacher_temperature: float, targets: tuple[Targets, Targets] | None = None
+    ) -> dict[str, Tensor]:
         """One loss evaluation.
+
+        Args:
+            batch: on the device of the model.
+            teacher_temperature: of the targets.
+            targets: from `teach`, where the batch is one of several that make up a step.
 
         Returns:
             The terms `dino_global`, `dino_local`, `ibot`, `koleo` as they enter the sum, unweighted; their weighted
@@ -98,8 +96,8 @@ class SelfDistillation(nn.Module):
         images = len(batch.global_crops) // crops
         locals_ = len(batch.local_crops) // images
         terms_count = crops + crops * locals_
-        masked = batch.masks.flatten().nonzero().squeeze(1)
-        cls_targets, patch_targets = self.teach(batch, masked, teacher_temperature)
+        masked = batch.masked
+        cls_targets, patch_targets = targets or self.teach([batch], teacher_temperature)[0]
 
         seen = self.student.backbone(batch.global_crops, batch.masks)
         local = self.student.backbone(batch.local_crops).cls if locals_ else seen.cls[:0]
@@ -137,6 +135,12 @@ class SelfDistillation(nn.Module):
             loss = loss + settings.koleo_weight * terms["koleo"]
         entropy = -(cls_target * cls_target.clamp_min(1e-30).log()).sum(dim=1).mean()
         return {**terms, "loss": loss, "teacher_entropy": entropy}
+
+    @torch.no_grad()
+    def embed(self, images: Tensor) -> Tensor:
+        """The teacher's class tokens (B, D) of normalised images (B, C, H, W)."""
+        features: Features = self.teacher.backbone(images)
+        return features.cls
 
     @torch.no_grad()
     def update_teacher(self, momentum: float) -> None:

@@ -14,6 +14,7 @@ class Multipliers:
     lr: float
     weight_decay: float
     is_last_layer: bool
+    is_backbone: bool
 
 
 def multipliers(name: str, *, depth: int, layerwise_decay: float, patch_embed_lr: float) -> Multipliers:
@@ -23,7 +24,8 @@ def multipliers(name: str, *, depth: int, layerwise_decay: float, patch_embed_lr
     layerwise_decay^(depth + 1), and they ARE weight-decayed; biases, norms and LayerScale are not.
     """
     lr = 1.0
-    if name.startswith("backbone."):
+    is_backbone = name.startswith("backbone.")
+    if is_backbone:
         layer = depth + 1
         if "pos_embed" in name or "patch_embed" in name or "_token" in name:
             layer = 0
@@ -33,7 +35,7 @@ def multipliers(name: str, *, depth: int, layerwise_decay: float, patch_embed_lr
     if "patch_embed" in name:
         lr *= patch_embed_lr
     no_decay = name.endswith(".bias") or "norm" in name or "gamma" in name
-    return Multipliers(lr, 0.0 if no_decay else 1.0, "last_layer" in name)
+    return Multipliers(lr, 0.0 if no_decay else 1.0, "last_layer" in name, is_backbone)
 
 
 def param_groups(

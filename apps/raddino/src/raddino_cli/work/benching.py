@@ -32,7 +32,8 @@ from raddino_probes import (
 from raddino_cli.console import bar, say
 from raddino_cli.work import cells
 from raddino_cli.work.cells import Cell, predictions_of, restored
-from raddino_cli.work.features import Features, NothingToMeasureError, embed, load_features
+from raddino_cli.work.embedding import embed
+from raddino_cli.work.features import Features, NothingToMeasureError, load_features
 from raddino_cli.work.leaks import find_leaks, training_list
 from raddino_cli.work.stages import Stages
 from raddino_cli.work.targets import METHODS, NUMBERS, check_groups, choose_targets
