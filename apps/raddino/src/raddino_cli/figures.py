@@ -114,7 +114,7 @@ def _crops(out: Path) -> Picture:
     batch = len(seen["global_crops"]) // 2
     masks = seen["masks"].numpy()
     masked = sorted(range(batch), key=lambda i: -(masks[i].sum() + masks[batch + i].sum()))[:_SHOWN]
-    grid = math.isqrt(masks.shape[1])
+    patches = math.isqrt(masks.shape[1])
     side, rows = 160, []
     for i in masked[:4]:
         row = []
