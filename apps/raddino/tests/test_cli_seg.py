@@ -90,6 +90,13 @@ def test_models_of_images_are_trained_and_scored(raddino: Run, place: Path, opti
     assert list(scores(raddino, place, "--head", head, "--size", 48, "--mask", "heart")) == ["heart", "mean"]
 
 
+def test_a_structure_of_a_mask_may_be_learnt_alone(raddino: Run, place: Path) -> None:
+    words = ["--mask", "devices:ecg_leads", "--mask", "heart"]
+    done = seg(raddino, place, "train", "--head", place / "leads", "--epochs", 1, "--balance", *words)
+    assert done.returncode == 0, done.stderr
+    assert list(scores(raddino, place, "--head", place / "leads", *words)) == ["ecg_leads", "heart", "mean"]
+
+
 def test_radiographs_are_segmented_at_their_own_size_and_spacing(raddino: Run, place: Path, tmp_path: Path) -> None:
     files = sorted((place / "source").rglob("*.dcm"))[:2]
     source = tmp_path / "source"
@@ -143,6 +150,11 @@ def test_what_cannot_be_done_is_one_line(raddino: Run, place: Path, tmp_path: Pa
     for command, words, says in (
         ("train", ["--head", head, "--mask", "spleen"], "a mask 'spleen' in the split train"),
         ("train", ["--head", head, "--decoder", "nothing"], "expected a decoder of linear, pyramid, upernet, dpt"),
+        (
+            "train",
+            ["--head", head, "--mask", "devices:valve"],
+            "expected a structure of devices: chest_tube, pacemaker",
+        ),
         ("evaluate", ["--head", head], "written by raddino-seg"),
         ("evaluate", ["--head", place / "lungs", "--mask", "zones"], "mask values 0..2 for 2 classes"),
         ("few-shot", ["--out", tmp_path / "few", "--method", "svm"], "expected methods of mean-mask"),
