@@ -1,11 +1,13 @@
 """Facts about `raddino seg`, on phantoms and an encoder of two steps."""
 
+import io
 import json
 import re
 import shutil
-import subprocess
 from collections.abc import Callable
+from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
+from subprocess import CompletedProcess
 
 import cv2
 import highdicom
@@ -14,9 +16,28 @@ import numpy as np
 import pydicom
 import pytest
 
-Run = Callable[..., subprocess.CompletedProcess[str]]
+Run = Callable[..., CompletedProcess[str]]
 pytestmark = pytest.mark.slow
 SIDE = 96
+
+
+@pytest.fixture(scope="module")
+def raddino() -> Run:
+    """The command within this process: thirty processes would spend minutes on importing torch."""
+    from raddino_cli.main import main
+
+    def run(*words: object) -> CompletedProcess[str]:
+        out, err, code = io.StringIO(), io.StringIO(), 0
+        with pytest.MonkeyPatch.context() as patch, redirect_stdout(out), redirect_stderr(err):
+            patch.setattr("sys.argv", ["raddino", *map(str, words)])
+            patch.setenv("COLUMNS", "160")
+            try:
+                main()
+            except SystemExit as end:
+                code = int(end.code or 0)
+        return CompletedProcess(words, code, out.getvalue(), err.getvalue())
+
+    return run
 
 
 @pytest.fixture(scope="module")
@@ -35,7 +56,7 @@ def place(raddino: Run, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
-def seg(raddino: Run, place: Path, command: str, *words: object) -> subprocess.CompletedProcess[str]:
+def seg(raddino: Run, place: Path, command: str, *words: object) -> CompletedProcess[str]:
     return raddino("seg", command, place / "features", "--shards", place / "shards", *words)
 
 

@@ -76,9 +76,12 @@ def test_masks_lie_on_what_the_encoder_saw_and_on_the_radiographs_own_pixels(
         assert raddino_seg.dice(found > 0, truth > 0).mean() > 0.85
 
 
-def test_an_image_without_its_mask_is_left_out_unless_its_label_says_there_is_nothing(place: Path) -> None:
+def test_an_image_without_its_mask_is_left_out_unless_its_label_says_there_is_nothing(
+    place: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     features = load_features(place / "crop")
     assert len(read_masks(place / "shards", features, "train", ("box",)).rows) == 35
+    assert "1 of 36 images of the split train are left out" in capsys.readouterr().err
     blank = read_masks(place / "shards", features, "train", ("blank",))
     assert len(blank.rows) == 36
     assert not blank.masks.any()

@@ -14,6 +14,7 @@ import raddino_seg
 from cxr_io import Sample
 from numpy.typing import NDArray
 
+from raddino_cli.console import say
 from raddino_cli.work.features import Features, NothingToMeasureError, read_split
 
 LABEL_MAPS = {
@@ -87,6 +88,8 @@ def read_masks(
         raise NothingToMeasureError(
             f"expected samples with a mask {listed} in the split {split} of {shards}, found none"
         )
+    if missing := len(features.rows(split)) - len(rows):
+        say(f"{missing} of {missing + len(rows)} images of the split {split} are left out: they have no such mask")
     parts = [_structures(name, np.stack([found[k] for found in drawn])) for k, name in enumerate(names)]
     masks, known = parts[0]
     if len(parts) > 1:
