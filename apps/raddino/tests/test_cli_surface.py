@@ -19,7 +19,7 @@ COMMANDS = [
     [], ["demo"], ["doctor"], ["phantom"], ["data"], ["data", "ingest"], ["data", "doctor"], ["data", "info"],
     ["data", "verify"], ["data", "duplicates"], ["pretrain"], ["embed"], ["probe"], ["seg"],
     ["seg", "train"], ["seg", "evaluate"], ["seg", "predict"], ["report"], ["report", "generate"],
-    ["report", "evaluate"],
+    ["report", "evaluate"], ["report", "train"],
 ]  # fmt: skip
 SNAPSHOT = Path(__file__).with_name("command_line.txt")
 

@@ -57,13 +57,13 @@ def fill_prompt(template: str, context: Mapping[str, str]) -> tuple[str, str]:
     """The words before and after the image; a line that asks for a section that there isn't is left out."""
     if template.count("{image}") != 1:
         raise ReportError(f"expected a prompt with one {{image}}, got {template!r}")
-    lines = []
-    for line in template.split("\n"):
-        names = [name for name in _FIELD.findall(line) if name != "image"]
-        if all(context.get(name) for name in names):
-            lines.append(_FIELD.sub(lambda m: m.group() if m[1] == "image" else " ".join(context[m[1]].split()), line))
-    before, after = "\n".join(lines).split("{image}")
-    return before, after
+    before, after = template.split("{image}")
+    return _fill(before, context), _fill(after, context)
+
+
+def _fill(template: str, context: Mapping[str, str]) -> str:
+    lines = [line for line in template.split("\n") if all(context.get(name) for name in _FIELD.findall(line))]
+    return "\n".join(_FIELD.sub(lambda match: " ".join(context[match[1]].split()), line) for line in lines)
 
 
 def encode(
