@@ -196,3 +196,10 @@ def test_bad_input_is_named(tmp_path: Path, trained: tuple[rm.Reporter, Path]) -
     rm.train_tokenizer([s * 2 + str(i) for i in range(50) for s in SAYINGS], 330).save_pretrained(tmp_path / "other")
     with pytest.raises(rg.ReportError, match="belongs to another model"):
         rm.Reporter.build(RECIPE, examples(), tmp_path / "other")
+
+
+def test_the_readmes_model_writes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    blocks = (Path(__file__).parents[1] / "README.md").read_text().split("```python\n")[1:]
+    exec(compile("".join(block.split("```")[0] for block in blocks), "README.md", "exec"), {})
+    assert (tmp_path / "run" / "reporter" / "reporter.json").exists()
