@@ -143,7 +143,7 @@ class _Probe:
         for epoch in range(1, epochs + 1):
             for some, tokens in batches(train.inputs, self.rng.permutation(rows), batch_size):
                 self.optimizer.zero_grad()
-                known_loss(self._odds(tokens), torch.from_numpy(targets[some]).to(self.device)).backward()
+                known_loss(self._odds(tokens), torch.from_numpy(targets[some]).to(self.device)).backward()  # type: ignore[no-untyped-call]
                 self.optimizer.step()
                 schedule.step()
             odds = self._all_odds(val, batch_size)
