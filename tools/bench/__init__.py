@@ -6,6 +6,7 @@ from tools.bench._cluster import cluster
 from tools.bench._codecs import codecs
 from tools.bench._crops import crops
 from tools.bench._decoders import decoders
+from tools.bench._embed import embed
 from tools.bench._ingest import ingest
 from tools.bench._memory import memory, million
 from tools.bench._phantom import phantom
@@ -29,6 +30,7 @@ BENCHES: dict[str, Callable[[], str]] = {
     "million": million,
     "phantom": phantom,
     "crops": crops,
+    "embed": embed,
     "sweep": sweep,
     "bootstrap": bootstrap,
     "prototypes": prototypes,
