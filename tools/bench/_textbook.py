@@ -6,6 +6,8 @@ Parameter names are dinov2's, so that both can have the same weights.
 
 from __future__ import annotations
 
+from typing import cast
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -44,7 +46,7 @@ class Block(nn.Module):
         mixed = F.scaled_dot_product_attention(q, k, v).transpose(1, 2).reshape(b, n, d)
         x = x + self.drop_path(self.attn["proj"](mixed) * self.ls1["gamma"])
         hidden = F.gelu(self.mlp["fc1"](self.norm2(x)))
-        return x + self.drop_path(self.mlp["fc2"](hidden) * self.ls2["gamma"])
+        return cast(Tensor, x + self.drop_path(self.mlp["fc2"](hidden) * self.ls2["gamma"]))
 
 
 class ViT(nn.Module):
@@ -68,7 +70,7 @@ class ViT(nn.Module):
         side, x = grid.shape[-1], grid.flatten(2).transpose(1, 2)
         if masks is not None:
             x = torch.where(masks[..., None], self.mask_token, x)
-        positions = self.pos_embed
+        positions: Tensor = self.pos_embed
         if side != self.side:
             table = positions[:, 1:].reshape(1, self.side, self.side, -1).permute(0, 3, 1, 2)
             scale = (side + 0.1) / self.side
@@ -77,7 +79,7 @@ class ViT(nn.Module):
         x = torch.cat((self.cls_token.expand(len(x), -1, -1), x), dim=1) + positions
         for block in self.blocks:
             x = block(x)
-        return self.norm(x)
+        return cast(Tensor, self.norm(x))
 
 
 class Head(nn.Module):
@@ -91,7 +93,7 @@ class Head(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, D) to (N, K)."""
-        return self.last_layer(F.normalize(self.mlp(x), dim=-1))
+        return cast(Tensor, self.last_layer(F.normalize(self.mlp(x), dim=-1)))
 
 
 def koleo(x: Tensor) -> Tensor:

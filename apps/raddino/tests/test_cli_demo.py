@@ -92,7 +92,8 @@ def test_the_commands_alone_read_what_the_demo_wrote(demo: Path, raddino: Run, t
     assert 0 < dice["mean"]["value"] <= 1
     assert raddino("seg", "predict", features, "--head", head, "--out", tmp_path / "maps").returncode == 0
     assert cv2.imread(str(next((tmp_path / "maps").glob("*.png"))), cv2.IMREAD_UNCHANGED).shape == (512, 512)
-    assert 0 <= json.loads(raddino("report", "evaluate", features, "--json").stdout)["rouge_l"]["value"] <= 1
+    scores = json.loads(raddino("report", "evaluate", features, "--json").stdout)["systems"]
+    assert 0 <= scores["retrieval"]["rouge_l"]["value"] <= 1
     assert raddino("report", "generate", features, "--out", tmp_path / "r.jsonl").returncode == 0
     assert raddino("data", "verify", shards).returncode == 0
     info = json.loads(raddino("data", "info", shards, "--json").stdout)

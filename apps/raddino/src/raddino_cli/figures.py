@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import io
 import json
 import math
 from pathlib import Path
@@ -17,10 +16,11 @@ from cxr_io import Sample
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
+from raddino_cli.plots import STYLE, svg
 from raddino_cli.work.features import Features, read_split
+from raddino_cli.work.images import ImagesInMemory, square
 from raddino_cli.work.masks import MASK_SIZE
 from raddino_cli.work.segmenting import tokens_of
-from raddino_cli.work.training import ImagesInMemory, square
 
 Picture = NDArray[np.uint8]
 _SHOWN = 6
@@ -114,7 +114,7 @@ def _crops(out: Path) -> Picture:
     batch = len(seen["global_crops"]) // 2
     masks = seen["masks"].numpy()
     masked = sorted(range(batch), key=lambda i: -(masks[i].sum() + masks[batch + i].sum()))[:_SHOWN]
-    grid = math.isqrt(masks.shape[1])
+    patches = math.isqrt(masks.shape[1])
     side, rows = 160, []
     for i in masked[:4]:
         row = []
@@ -186,9 +186,7 @@ def curves_uri(metrics: Path) -> str:
         ("effective rank of class tokens", ("rankme",)),
         ("learning rate", ("lr",)),
     )
-    style = {"svg.hashsalt": "raddino", "font.family": "sans-serif", "axes.edgecolor": "#888", "text.color": "#888"}
-    style |= {"axes.labelcolor": "#888", "xtick.color": "#888", "ytick.color": "#888", "axes.titlecolor": "#888"}
-    with mpl.rc_context(style):
+    with mpl.rc_context(STYLE):
         figure = Figure(figsize=(11, 2.6), layout="constrained")
         for axis, (title, names) in zip(figure.subplots(1, len(panels)), panels, strict=True):
             for name in names:
@@ -199,6 +197,5 @@ def curves_uri(metrics: Path) -> str:
             axis.spines[["top", "right"]].set_visible(False)
             if len(names) > 1:
                 axis.legend(fontsize=7, frameon=False, labelcolor="#888")
-        buffer = io.BytesIO()
-        figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None})
-    return "data:image/svg+xml;base64," + base64.b64encode(buffer.getvalue()).decode()
+        text = svg(figure)
+    return "data:image/svg+xml;base64," + base64.b64encode(text.encode()).decode()

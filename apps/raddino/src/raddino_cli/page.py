@@ -87,8 +87,8 @@ def _row(name: str, scores: list[dict[str, Any]], sign: int) -> dict[str, Any]:
 
 
 def _examples(features: Features) -> list[dict[str, str]]:
-    _, said, truth = retrieve(features)
-    return [{"generated": a, "reference": b} for a, b in list(zip(said, truth, strict=True))[:_SHOWN]]
+    test, said = retrieve(features)
+    return [{"generated": a, "reference": b} for a, b in list(zip(said, test.texts, strict=True))[:_SHOWN]]
 
 
 def _proof(found: dict[str, Any]) -> list[tuple[bool, str]]:

@@ -5,7 +5,7 @@ from importlib.metadata import version
 from cxr_io._doctor import survey
 from cxr_io._duplicates import Duplicate, near_duplicates
 from cxr_io._errors import CxrError
-from cxr_io._identity import read_key
+from cxr_io._identity import pseudonym, read_key
 from cxr_io._ingest import IngestSummary, ingest
 from cxr_io._intensity import POLICIES
 from cxr_io._limits import Limits
@@ -58,6 +58,7 @@ __all__ = [
     "list_items",
     "load_mask",
     "near_duplicates",
+    "pseudonym",
     "read",
     "read_key",
     "read_volume",

@@ -51,7 +51,7 @@ class Logits:
     def __init__(self, rows: Float[Tensor, "n d"], prototypes: Float[Tensor, "k d"]) -> None:
         self._rows, self._prototypes = rows, prototypes
         self.shape = (len(rows), len(prototypes))
-        self._kept = None
+        self._kept: Tensor | None = None
         if len(rows) * len(prototypes) <= CHUNK:
             self._kept = full_precision(nn.functional.linear(rows, prototypes))
 
@@ -65,7 +65,8 @@ class Logits:
         """A bound (k,) that no logit of a column exceeds: the longest row times each prototype's length."""
         rows, prototypes = full_precision(self._rows), full_precision(self._prototypes)
         longest = max_over_ranks(rows.norm(dim=1).amax() if len(rows) else rows.new_zeros(()))
-        return torch.linalg.vector_norm(longest * prototypes, dim=1)
+        lengths: Tensor = prototypes.norm(dim=1)
+        return longest * lengths
 
     def split(self, sizes: Sequence[int]) -> list[Logits]:
         """The same for runs of rows."""

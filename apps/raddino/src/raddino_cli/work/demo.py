@@ -40,7 +40,7 @@ def run(settings: Settings, out: Path, *, workers: int | None = None, fresh: boo
 
     _check_source(settings)
     versions = {name: version(name) for name in PACKAGES}
-    stages = Stages(out, {**asdict(settings), "versions": versions}, fresh=fresh)
+    stages = Stages(out, "demo", {**asdict(settings), "versions": versions}, fresh=fresh)
     source, shards, trained = out / "phantoms", out / "shards", out / "run"
     if settings.source is None:
         stages.run("phantoms", lambda: _phantoms(cxr_phantom.generate, source, settings, workers))
@@ -194,6 +194,6 @@ def _segment(shards: Path, folder: Path, tell: Progress) -> dict[str, Any]:
 
 
 def _report(folder: Path, _tell: Progress) -> dict[str, Any]:
-    from raddino_cli.work.reporting import evaluate_retrieval
+    from raddino_cli.work.reporting import demo_scores
 
-    return evaluate_retrieval(folder)
+    return demo_scores(folder)

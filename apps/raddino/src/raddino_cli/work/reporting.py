@@ -1,48 +1,110 @@
-"""Reports by retrieval, from a folder of features."""
+"""Reports of the test images of a folder of features: by retrieval, and by the baselines that look at nothing."""
 
 from __future__ import annotations
 
 import json
+from collections import Counter
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import raddino_reportgen
+import raddino_reportgen as rg
+from numpy.typing import NDArray
 
 from raddino_cli.work.features import Features, NothingToMeasureError, load_features
+from raddino_cli.work.scoring import as_rows
+from raddino_cli.work.stages import write_text
+
+DEMO_METRICS = ("bleu4", "rouge_l", "f1_14_micro")
 
 
-def retrieve(features: Features) -> tuple[list[int], list[str], list[str]]:
-    """Rows of the test images that have a report, the retrieved texts and the references."""
+@dataclass(frozen=True)
+class Split:
+    """The images of a split that have the section asked for: rows of the features, and the texts."""
+
+    rows: NDArray[np.intp]
+    texts: list[str]
+    left_out: Counter[str]
+
+
+def reports_of(features: Features, split: str, section: str = "findings") -> Split:
+    """Reports of a split; none at all is a `NothingToMeasureError`."""
+    rows = features.rows(split)
     texts = features.samples["report"]
-    train = [row for row in features.rows("train") if texts[row]]
-    test = [int(row) for row in features.rows("test") if texts[row]]
-    if not train or not test:
-        raise NothingToMeasureError(
-            "expected reports in the splits train and test, found none; ingest a source that has them"
-        )
-    model = raddino_reportgen.Retrieval(features.cls[np.array(train)], [texts[row] for row in train])
-    return test, model.generate(features.cls[np.array(test)]), [texts[row] for row in test]
+    if not any(texts[row] for row in rows):
+        raise NothingToMeasureError(f"expected reports in the split {split}, found none; ingest a source that has them")
+    chosen = rg.choose([texts[row] for row in rows], section)
+    return Split(rows[chosen.rows], chosen.texts, chosen.left_out)
 
 
-def evaluate_retrieval(folder: Path) -> dict[str, dict[str, Any]]:
-    """BLEU-4 and ROUGE-L on test."""
+def retrieve(features: Features, section: str = "findings") -> tuple[Split, list[str]]:
+    """The test images, and of each the report of the training image nearest to it."""
+    train, test = reports_of(features, "train", section), reports_of(features, "test", section)
+    model = rg.Retrieval(features.cls[train.rows], train.texts)
+    return test, model.generate(features.cls[test.rows])
+
+
+def demo_scores(folder: Path) -> dict[str, dict[str, Any]]:
+    """Retrieval on test by a few metrics."""
     features = load_features(folder)
-    rows, candidates, references = retrieve(features)
-    patients = [features.samples["patient"][row] for row in rows]
-    scores = raddino_reportgen.evaluate(candidates, references, patients)
-    return {name: vars(score) for name, score in scores.items()}
+    test, said = retrieve(features)
+    scores = as_rows(rg.evaluate(said, test.texts, features.column("patient")[test.rows].tolist()))
+    return {name: scores[name] for name in DEMO_METRICS}
 
 
-def generate_to(folder: Path, out: Path) -> int:
-    """Write key, generated text and reference of each test image as JSON lines; returns how many."""
+def evaluate(
+    folder: Path, written: list[Path], *, section: str, uncertain: str, replicates: int, seed: int = 0
+) -> dict[str, Any]:
+    """`pairs`, `counts`, `systems` {name: {metric: score}} and `differences`, of reports on the test images.
+
+    The systems are retrieval, the most frequent report, retrieval for shuffled images, and each file of `written`,
+    which `report generate` wrote; `differences` are the first file's minus each other system's, paired.
+    """
     features = load_features(folder)
-    rows, candidates, references = retrieve(features)
+    train, (test, retrieved) = reports_of(features, "train", section), retrieve(features, section)
+    shuffled = np.random.default_rng(seed).permutation(len(retrieved))
+    systems = {path.stem: _read(path, features, test) for path in written}
+    systems |= {
+        "retrieval": retrieved,
+        "most frequent": [rg.most_frequent(train.texts)] * len(retrieved),
+        "shuffled": [retrieved[i] for i in shuffled],
+    }
+    patients = features.column("patient")[test.rows].tolist()
+    options: dict[str, Any] = {"uncertain": uncertain, "replicates": replicates, "seed": seed}
+    first = next(iter(systems))
+    return {
+        "pairs": len(test.texts),
+        "counts": dict(test.left_out),
+        "systems": {
+            name: as_rows(rg.evaluate(said, test.texts, patients, **options)) for name, said in systems.items()
+        },
+        "differences": {
+            f"{first} - {name}": as_rows(rg.compare(systems[first], said, test.texts, patients, **options))
+            for name, said in systems.items()
+            if name != first
+        },
+    }
+
+
+def write_reports(out: Path, features: Features, test: Split, said: list[str]) -> int:
+    """Key, generated text and reference of each image as JSON lines; returns how many."""
+    keys = features.samples["key"]
     lines = [
-        json.dumps({"key": features.samples["key"][row], "generated": said, "reference": truth})
-        for row, said, truth in zip(rows, candidates, references, strict=True)
+        json.dumps({"key": keys[row], "generated": text, "reference": truth}, ensure_ascii=False)
+        for row, text, truth in zip(test.rows, said, test.texts, strict=True)
     ]
-    part = out.with_name(out.name + ".part")
-    part.write_text("".join(line + "\n" for line in lines))
-    part.replace(out)
-    return len(rows)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    write_text(out, "".join(line + "\n" for line in lines))
+    return len(lines)
+
+
+def _read(path: Path, features: Features, test: Split) -> list[str]:
+    try:
+        lines = [json.loads(line) for line in path.read_text("utf-8").splitlines()]
+        said = {line["key"]: str(line["generated"]) for line in lines}
+        return [said[features.samples["key"][row]] for row in test.rows]
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        raise ValueError(
+            f"expected a report of each test image in {path}, as `raddino report generate` writes them: {error!r}"
+        ) from error

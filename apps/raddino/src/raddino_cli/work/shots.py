@@ -66,7 +66,7 @@ def few_shot(
         **{k: list(v) if isinstance(v, tuple) else v for k, v in asdict(study).items()},
         "encoder": features.encoder,
     }
-    stages = Stages(out, facts, kind="few-shot")
+    stages = Stages(out, "few-shot", facts)
     fits = [
         (method, shots, draw, rows)
         for shots in study.shots

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import atexit
 import shutil
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -50,34 +51,32 @@ def _tokens(tokenizer: Any, texts: Sequence[str]) -> list[str]:
 
 
 def _meteor(candidates: Sequence[str], references: Sequence[str]) -> Statistic:
-    with _program() as program:
-        lines = [program._stat(c, [r]) for c, r in zip(candidates, references, strict=True)]  # has no public name
+    program = meteor_program()
+    lines = [program._stat(c, [r]) for c, r in zip(candidates, references, strict=True)]  # has no public name
     try:
-        return Statistic(np.array([[float(word) for word in line.split()] for line in lines]), _scores)
+        rows = np.array([[float(word) for word in line.split()] for line in lines])
     except ValueError as error:
         raise ReportError(f"expected statistics of METEOR, got {lines[0][:80]!r}") from error
+    # Lengths are first, chunks and matches last. METEOR counts no chunk of a pair that matches word for word.
+    same = (rows[:, -2] == rows[:, 0]) & (rows[:, -1] == rows[:, 1]) & (rows[:, -3] == 1)
+    rows[same, -3] = 0
+    return Statistic(rows, lambda sums: np.array([_ask(program, row) for row in sums]))
 
 
-def _scores(sums: Rows) -> Rows:
-    found = []
-    with _program() as program:
-        for row in sums:
-            words = " ".join(f"{value:.17g}" for value in row)
-            program.meteor_p.stdin.write(f"EVAL ||| {words}\n".encode())
-            program.meteor_p.stdin.flush()
-            program.meteor_p.stdout.readline()  # the score of the only segment, then that of all
-            found.append(float(program.meteor_p.stdout.readline()))
-    return np.array(found)
+def _ask(program: Any, sums: Rows) -> float:
+    words = " ".join(f"{value:.17g}" for value in sums)
+    program.meteor_p.stdin.write(f"EVAL ||| {words}\n".encode())
+    program.meteor_p.stdin.flush()
+    program.meteor_p.stdout.readline()  # the score of the only segment, then that of all
+    return float(program.meteor_p.stdout.readline())
 
 
-@contextmanager
-def _program() -> Iterator[Any]:
-    """METEOR's process, whose pipes its wrapper leaves open."""
+@cache
+def meteor_program() -> Any:
+    """METEOR's process, which needs seconds to start; it ends with this one."""
     from pycocoevalcap.meteor.meteor import Meteor
 
     program = Meteor()
-    try:
-        yield program
-    finally:
-        program.meteor_p.stdout.close()
-        program.meteor_p.stderr.close()
+    for pipe in (program.meteor_p.stdout, program.meteor_p.stderr):
+        atexit.register(pipe.close)
+    return program
