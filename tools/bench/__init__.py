@@ -9,6 +9,7 @@ from tools.bench._phantom import phantom
 from tools.bench._probes import bootstrap, sweep
 from tools.bench._prototypes import prototypes
 from tools.bench._read import read
+from tools.bench._reporter import reporter
 from tools.bench._reports import reports
 from tools.bench._resize import resize
 from tools.bench._stream import stream, stream_start
@@ -27,6 +28,7 @@ BENCHES: dict[str, Callable[[], str]] = {
     "bootstrap": bootstrap,
     "prototypes": prototypes,
     "reports": reports,
+    "reporter": reporter,
 }
 
 __all__ = ["BENCHES"]

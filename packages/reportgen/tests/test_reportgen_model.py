@@ -12,7 +12,7 @@ import raddino_reportgen as rg
 torch = pytest.importorskip("torch", reason="torch is absent; pip install 'raddino-reportgen[model]'")
 pytest.importorskip("transformers", reason="transformers is absent; pip install 'raddino-reportgen[model]'")
 from raddino_reportgen import model as rm  # noqa: E402
-from raddino_reportgen.model._data import IGNORED, encode, fill_prompt  # noqa: E402
+from raddino_reportgen.model._data import IGNORED, encode, fill_prompt, read_tokens  # noqa: E402
 from raddino_reportgen.model._train import learning_rate  # noqa: E402
 
 SAYINGS = ("No effusion. Heart is normal.", "Large left effusion.", "The heart is enlarged. No nodule.")
@@ -110,6 +110,14 @@ def test_the_loss_is_of_the_report_alone() -> None:
         assert tokenizer.decode(labels[labels != IGNORED]) == SAYINGS[row] + "</s>"
     assert batch.image.sum(1).tolist() == [4, 4, 4]
     assert not (batch.image & (batch.labels != IGNORED)).any()
+
+
+def test_tokens_may_be_rows_of_a_file(tmp_path: Path) -> None:
+    known, rows = examples(), np.array([5, 0, 9])
+    np.save(tmp_path / "tokens.npy", known.tokens)
+    stored = np.load(tmp_path / "tokens.npy", mmap_mode="r")
+    picked = rm.Examples(stored, [known.reports[i] for i in rows], None, rows)
+    assert torch.equal(read_tokens(picked, np.array([2, 0])), read_tokens(known, np.array([9, 5])))
 
 
 def test_a_line_that_asks_for_a_missing_section_is_left_out() -> None:
