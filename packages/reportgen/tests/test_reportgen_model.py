@@ -134,13 +134,6 @@ def test_a_report_that_is_cut_has_no_end() -> None:
     assert ids[-1] != tokenizer.eos_token_id
 
 
-def test_the_encoders_tokens_get_no_gradient_and_frozen_words_stay() -> None:
-    reporter = rm.Reporter.build(RECIPE, examples())
-    tokens = torch.zeros(2, 4, 6, requires_grad=False)
-    reporter(tokens, reporter.batch(examples(), np.arange(2), written=True)).backward()
-    assert tokens.grad is None
-
-
 @pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing` is deprecated:FutureWarning")  # peft 0.21 asks for it
 @pytest.mark.parametrize("adapt", ["frozen", "lora"])
 def test_a_published_checkpoint_is_adapted(tmp_path: Path, adapt: str) -> None:
