@@ -10,14 +10,14 @@ setup: $(VENV)/.ready
 $(VENV)/.ready: pyproject.toml constraints.txt $(addsuffix /pyproject.toml,$(PACKAGES))
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	test -x $(BIN)/uv || $(BIN)/python -m pip install --quiet uv
-	$(BIN)/uv pip install --quiet --python $(BIN)/python --constraints constraints.txt --group dev $(addprefix -e ./,$(PACKAGES))
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --constraints constraints.txt --group dev $(foreach package,$(PACKAGES),-e './$(package)[test]')
 	touch $@
 
 demo: setup  ## the whole pipeline on synthetic radiographs; ends with runs/demo/report.html
 	$(BIN)/raddino demo
 
 test: setup  ## every package's tests and the cross-package ones
-	$(BIN)/python -m pytest
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 --dist loadfile
 
 lint: setup  ## style and strict types
 	$(BIN)/ruff check . && $(BIN)/ruff format --check .

@@ -2,7 +2,11 @@
 
 from collections.abc import Callable
 
+from tools.bench._cluster import cluster
 from tools.bench._codecs import codecs
+from tools.bench._crops import crops
+from tools.bench._decoders import decoders
+from tools.bench._embed import embed
 from tools.bench._ingest import ingest
 from tools.bench._memory import memory, million
 from tools.bench._phantom import phantom
@@ -12,6 +16,7 @@ from tools.bench._read import read
 from tools.bench._reporter import reporter
 from tools.bench._reports import reports
 from tools.bench._resize import resize
+from tools.bench._step import step
 from tools.bench._stream import stream, stream_start
 
 BENCHES: dict[str, Callable[[], str]] = {
@@ -19,14 +24,19 @@ BENCHES: dict[str, Callable[[], str]] = {
     "read": read,
     "codecs": codecs,
     "ingest": ingest,
+    "cluster": cluster,
     "stream": stream,
     "start": stream_start,
     "memory": memory,
     "million": million,
     "phantom": phantom,
+    "crops": crops,
+    "embed": embed,
     "sweep": sweep,
     "bootstrap": bootstrap,
     "prototypes": prototypes,
+    "step": step,
+    "decoders": decoders,
     "reports": reports,
     "reporter": reporter,
 }

@@ -1,5 +1,6 @@
 """Facts about the command line: what it offers, how quickly, and how it fails."""
 
+import inspect
 import json
 import os
 import re
@@ -17,9 +18,9 @@ from pydicom.data import get_testdata_file
 Run = Callable[..., subprocess.CompletedProcess[str]]
 COMMANDS = [
     [], ["demo"], ["doctor"], ["phantom"], ["data"], ["data", "ingest"], ["data", "doctor"], ["data", "info"],
-    ["data", "verify"], ["data", "duplicates"], ["pretrain"], ["embed"], ["probe"], ["seg"],
-    ["seg", "train"], ["seg", "evaluate"], ["seg", "predict"], ["report"], ["report", "generate"],
-    ["report", "evaluate"], ["report", "train"],
+    ["data", "verify"], ["data", "upload"], ["data", "duplicates"], ["pretrain"], ["embed"], ["probe"], ["bench"],
+    ["seg"], ["seg", "train"], ["seg", "evaluate"], ["seg", "predict"], ["seg", "few-shot"], ["report"],
+    ["report", "generate"], ["report", "evaluate"], ["report", "train"],
 ]  # fmt: skip
 SNAPSHOT = Path(__file__).with_name("command_line.txt")
 
@@ -167,6 +168,16 @@ def test_help_names_every_layout() -> None:
     from raddino_cli.commands.data import DATASETS
 
     assert DATASETS == cxr_io.DATASETS
+
+
+def test_the_limits_of_ingest_are_those_of_the_package() -> None:
+    import cxr_io
+    from raddino_cli.commands.data import ingest
+
+    given = [
+        inspect.signature(ingest).parameters[f"max_{name}"].default for name in ("pixels", "file_mib", "decoded_mib")
+    ]
+    assert cxr_io.Limits(given[0], given[1] << 20, given[2] << 20) == cxr_io.Limits()
 
 
 def test_the_doctor_of_data_tells_before_an_ingest(raddino: Run, tmp_path: Path) -> None:

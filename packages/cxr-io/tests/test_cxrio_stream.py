@@ -1,48 +1,26 @@
-"""Facts about the stream: one order for any number of ranks, exact resume, damage, URLs."""
+"""Facts about the stream: one order for any number of ranks, exact resume, URLs."""
 
-import io
 import json
-import logging
-import os
 import pickle
 import sys
-import tarfile
 import tracemalloc
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 
-import cv2
 import numpy as np
 import pytest
 from cxr_io import CxrError, ShardStream
-from cxr_io._folder import Folder
 from cxr_io._order import Order
-from cxr_io._png import png, unpng
-from cxr_io._reader import ShardReader
-from cxr_io._shards import Sample, ShardWriter, encode, read_shard
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from hypothesis.extra.numpy import array_shapes, arrays
-from PIL import Image
 
-
-def shards(folder: Path, *counts: int, split: str = "train", prefix: str = "s") -> Path:
-    """Shards with so many samples each, whose keys tell shard and sample."""
-    folder.mkdir(parents=True, exist_ok=True)
-    entries = []
-    for i, count in enumerate(counts):
-        pixels = np.random.default_rng(i).integers(0, 65535, (18, 20), dtype=np.uint16)
-        writer = ShardWriter(folder / f"{split}-{i:06d}.tar")
-        for j in range(count):
-            writer.add(encode(Sample(f"{prefix}{i}-{j}", pixels, {"n": j}), 16))
-        entries.append({**writer.close(), "split": split})
-    (folder / "index.json").write_text(json.dumps({"format": 1, "preprocessing": {}, "shards": entries}))
-    return folder
+Write = Callable[..., Path]
 
 
 @pytest.fixture(scope="module")
-def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return shards(tmp_path_factory.mktemp("shards") / "a", 5, 3, 7, 1, 4, 6, 2, 5)
+def place(write_shards: Write, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_shards(tmp_path_factory.mktemp("shards") / "a", 5, 3, 7, 1, 4, 6, 2, 5)
 
 
 def keys(stream: object) -> list[str]:
@@ -146,18 +124,18 @@ def test_a_sequence_gives_what_the_iteration_does(place: Path) -> None:
         ShardStream(place, split="train", rank=1, world_size=2).state_dict(given=18)
 
 
-def test_one_shard_serves_many_ranks(tmp_path: Path) -> None:
-    shards(tmp_path, 10)
+def test_one_shard_serves_many_ranks(write_shards: Write, tmp_path: Path) -> None:
+    write_shards(tmp_path, 10)
     parts = [keys(ShardStream(tmp_path, split="train", rank=rank, world_size=5)) for rank in range(5)]
     assert sorted(key for part in parts for key in part) == sorted(f"s0-{j}" for j in range(10))
 
 
-def test_the_state_of_another_order_is_refused(place: Path, tmp_path: Path) -> None:
+def test_the_state_of_another_order_is_refused(write_shards: Write, place: Path, tmp_path: Path) -> None:
     state = ShardStream(place, split="train", seed=1).state_dict()
     with pytest.raises(CxrError, match="seed 1 and not 2"):
         ShardStream(place, split="train", seed=2).load_state_dict(state)
     with pytest.raises(CxrError, match="shards"):
-        ShardStream(shards(tmp_path, 4), split="train", seed=1).load_state_dict(state)
+        ShardStream(write_shards(tmp_path, 4), split="train", seed=1).load_state_dict(state)
     with pytest.raises(CxrError, match="window"):
         ShardStream(place, split="train", seed=1).load_state_dict({"epoch": 0, "position": 3})
 
@@ -178,106 +156,6 @@ def test_options_that_can_not_be_are_refused(place: Path, options: dict[str, obj
         ShardStream(place, **{"split": "train", **options})  # type: ignore[arg-type]
 
 
-def damaged(folder: Path) -> Path:
-    """Three shards: one sample damaged in the first, the second cut short, the third gone."""
-    shards(folder, 4, 4, 4, 4)
-    offset, _ = read_shard(folder / "train-000000.tar")["s0-1"]["png"]
-    with (folder / "train-000000.tar").open("r+b") as file:
-        file.seek(offset + 60)
-        file.write(bytes(20))
-    os.truncate(folder / "train-000001.tar", 5000)
-    (folder / "train-000002.tar").unlink()
-    return folder
-
-
-@pytest.mark.parametrize("threads", [1, 2])
-def test_damage_is_left_out_and_counted(tmp_path: Path, caplog: pytest.LogCaptureFixture, threads: int) -> None:
-    stream = ShardStream(damaged(tmp_path), split="train", threads=threads)
-    with caplog.at_level(logging.WARNING, "cxr_io"):
-        assert keys(stream) == ["s0-0", "s0-2", "s0-3", "s3-0", "s3-1", "s3-2", "s3-3"]
-    assert stream.skipped == len(caplog.records) == 9
-    assert all(name in caplog.text for name in ("s0-1", "train-000001.tar", "train-000002.tar"))
-    with pytest.raises(CxrError, match="s0-1") as caught:
-        keys(ShardStream(tmp_path, split="train", strict=True, threads=threads))
-    assert caught.value.code == "damaged"
-
-
-def test_among_ranks_another_sample_stands_in_for_a_damaged_one(tmp_path: Path) -> None:
-    damaged(tmp_path)
-    parts = [keys(ShardStream(tmp_path, split="train", shuffle=True, rank=r, world_size=2)) for r in range(2)]
-    assert [len(part) for part in parts] == [8, 8]
-    assert {key for part in parts for key in part} == {"s0-0", "s0-2", "s0-3", "s3-0", "s3-1", "s3-2", "s3-3"}
-    stream = ShardStream(tmp_path, split="train")
-    assert [stream[i].key for i in (0, 1, 4)] == ["s0-0", "s0-2", "s3-0"]
-    for path in tmp_path.glob("*.tar"):
-        path.unlink()
-    with pytest.raises(CxrError, match="none of 16"):
-        ShardStream(tmp_path, split="train")[0]
-
-
-def test_an_index_that_says_other_numbers_is_damage(tmp_path: Path) -> None:
-    shards(tmp_path, 4)
-    index = json.loads((tmp_path / "index.json").read_text())
-    index["shards"][0]["samples"] = 5
-    (tmp_path / "index.json").write_text(json.dumps(index))
-    with pytest.raises(CxrError, match=r"expected 5 samples in train-000000\.tar, got 4"):
-        keys(ShardStream(tmp_path, split="train", strict=True))
-
-
-def test_what_is_no_shard_or_shrinks_while_it_is_read_is_damage(tmp_path: Path) -> None:
-    (tmp_path / "words.tar").write_bytes(b"not a tar file" * 100)
-    with pytest.raises(CxrError, match=r"words\.tar: .*(checksum|invalid)"):
-        ShardReader(Folder(tmp_path), ["words.tar"], [1], keep=1).read(0, 0)
-    shards(tmp_path, 3)
-    reader = ShardReader(Folder(tmp_path), ["train-000000.tar"], [3], keep=1)
-    reader.read(0, 0)
-    os.truncate(tmp_path / "train-000000.tar", 1024)
-    with pytest.raises(CxrError, match="sample s0-2 whole"):
-        reader.read(0, 2)
-
-
-def test_a_shard_is_opened_once_while_it_is_in_the_window(place: Path) -> None:
-    opened: list[str] = []
-
-    class Counting(Folder):
-        def open(self, name: str) -> int:
-            opened.append(name)
-            return super().open(name)
-
-    counts = [5, 3, 7, 1, 4, 6, 2, 5]
-    names = [f"train-{i:06d}.tar" for i in range(len(counts))]
-    reader = ShardReader(Counting(place), names, counts, keep=3)
-    order = Order(np.array(counts), shuffle=True, seed=0, window=3)
-    descriptors = Path("/proc/self/fd")
-    before = len(list(descriptors.iterdir())) if descriptors.is_dir() else 0
-    for position in range(len(order)):
-        reader.read(*order.place(0, position))
-        assert not before or len(list(descriptors.iterdir())) <= before + 3
-    assert sorted(opened) == names
-
-
-def test_the_table_of_a_shard_is_that_of_tarfile(place: Path, tmp_path: Path) -> None:
-    with tarfile.open(tmp_path / "x.tar", "w") as tar:
-        tar.add(place / "train-000000.tar", "a.b")
-        for name, data in (("k.png", b"x" * 700), ("k.json", b""), ("l.a.mask.png", b"y" * 512)):
-            member = tarfile.TarInfo(name)
-            member.size = len(data)
-            tar.addfile(member, io.BytesIO(data))
-        folder = tarfile.TarInfo("folder")
-        folder.type = tarfile.DIRTYPE
-        tar.addfile(folder)
-        link = tarfile.TarInfo("link")
-        link.type, link.linkname = tarfile.SYMTYPE, "k.png"
-        tar.addfile(link)
-    for path in (*place.glob("*.tar"), tmp_path / "x.tar"):
-        expected: dict[str, dict[str, tuple[int, int]]] = {}
-        with tarfile.open(path) as tar:
-            for member in filter(tarfile.TarInfo.isfile, tar):
-                key, _, extension = member.name.partition(".")
-                expected.setdefault(key, {})[extension] = (member.offset_data, member.size)
-        assert read_shard(path) == expected
-
-
 def test_any_url_of_fsspec_is_read(place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     fsspec = pytest.importorskip("fsspec")
     memory = fsspec.filesystem("memory")
@@ -294,11 +172,11 @@ def test_any_url_of_fsspec_is_read(place: Path, tmp_path: Path, monkeypatch: pyt
 
 
 def test_the_example_of_the_readme_runs(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    write_shards: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     text = (Path(__file__).parents[1] / "README.md").read_text().split("## Stream it")[1]
     monkeypatch.chdir(tmp_path)
-    shards(Path("shards"), 5, 7)
+    write_shards(Path("shards"), 5, 7)
     exec(compile(text.split("```python\n")[1].split("```")[0], "README.md", "exec"), {})
     assert "2 left for each of three ranks" in capsys.readouterr().out
 
@@ -312,44 +190,3 @@ def test_a_hundred_thousand_shards_cost_numbers_alone() -> None:
     tracemalloc.stop()
     assert len(seen) == 26
     assert peak < 8e6
-
-
-@settings(deadline=None)
-@given(arrays(st.sampled_from([np.uint8, np.uint16]), array_shapes(min_dims=2, max_dims=2, min_side=1, max_side=40)))
-def test_png_keeps_every_pixel_and_pillow_reads_the_same(pixels: np.ndarray) -> None:
-    data = png(pixels)
-    seen = unpng(data)
-    assert seen.dtype == pixels.dtype
-    assert np.array_equal(seen, pixels)
-    assert np.array_equal(np.array(Image.open(io.BytesIO(data))), pixels)
-    assert np.array_equal(cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED), pixels)
-
-
-def test_png_of_other_programs_is_read(tmp_path: Path) -> None:
-    pixels = np.add.outer(np.arange(60), np.arange(50)).astype(np.uint16) * 300
-    for name, image in (
-        ("p.png", Image.fromarray(pixels)),
-        ("p8.png", Image.fromarray((pixels >> 8).astype(np.uint8))),
-    ):
-        image.save(tmp_path / name)
-        assert np.array_equal(unpng((tmp_path / name).read_bytes()), np.array(image))
-    Image.fromarray(np.zeros((20, 30, 3), np.uint8)).save(tmp_path / "rgb.png")
-    assert unpng((tmp_path / "rgb.png").read_bytes()).shape == (20, 30, 3)
-
-
-@settings(deadline=None)
-@given(st.data())
-def test_a_damaged_png_is_an_error_or_the_same_pixels(data: st.DataObject) -> None:
-    pixels = np.random.default_rng(0).integers(0, 65535, (30, 20), dtype=np.uint16)
-    whole = png(pixels)
-    at = data.draw(st.integers(0, len(whole) - 1))
-    broken = bytearray(whole)
-    broken[at] ^= data.draw(st.integers(1, 255))
-    for content in (bytes(broken), whole[:at]):
-        try:
-            seen = unpng(content)
-        except ValueError:
-            continue
-        assert seen.size <= 30 * 20 * 4  # what can't be told from another picture isn't a larger one
-        if at > 40:  # past the header
-            assert np.array_equal(seen, pixels)

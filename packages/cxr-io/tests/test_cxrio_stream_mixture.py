@@ -2,33 +2,21 @@
 
 import json
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
 import pytest
 from cxr_io import CxrError, Mixture, ShardStream
 from cxr_io._mixture import _BLOCK, _counts, _tempered
-from cxr_io._shards import Sample, ShardWriter, encode
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 
-def source(folder: Path, prefix: str, count: int) -> Path:
-    folder.mkdir()
-    pixels = np.random.default_rng(0).integers(0, 65535, (16, 16), dtype=np.uint16)
-    writer = ShardWriter(folder / "train-000000.tar")
-    for j in range(count):
-        writer.add(encode(Sample(f"{prefix}{j}", pixels, {}), 16))
-    entry = {**writer.close(), "split": "train"}
-    (folder / "index.json").write_text(json.dumps({"format": 1, "preprocessing": {}, "shards": [entry]}))
-    return folder
-
-
 @pytest.fixture(scope="module")
-def places(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+def places(write_shards: Callable[..., Path], tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     root = tmp_path_factory.mktemp("sources")
-    return [source(root / "large", "l", 300), source(root / "small", "s", 20)]
+    return [write_shards(root / "large", 300, prefix="l"), write_shards(root / "small", 20, prefix="s")]
 
 
 def mixture(places: Sequence[Path], **options: object) -> Mixture:

@@ -72,7 +72,7 @@ def test_images_are_asked_for_once_and_batch_by_batch():
 
 def test_wrong_input_and_batch_size_are_refused():
     encoder = load("pixels:8")
-    with pytest.raises(EncoderError, match=r"expected \(B, 1, 224, 224\), got \(1, 3, 224, 224\); use preprocess"):
+    with pytest.raises(EncoderError, match=r"expected \(B, 1, 224, 224\), or .* of 14, got \(1, 3, 224, 224\); use"):
         encoder.encode(torch.zeros(1, 3, 224, 224))
     with pytest.raises(EncoderError, match="batch_size: expected 1 or more, got 0"):
         encoder.embed(_images(), batch_size=0)

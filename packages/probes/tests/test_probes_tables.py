@@ -12,6 +12,7 @@ from raddino_probes import (
     find_overlap,
     protocol,
     render,
+    render_models,
     to_rows,
 )
 
@@ -63,6 +64,27 @@ def test_comparisons_have_tables_too():
     text = render([Comparison("effusion", "auroc", 0.8, 0.7, 0.1, -0.01, 0.2, 0.07, 0.14, 100, 20)])
     assert "0.100 (-0.010 to 0.200)" in text
     assert "p_holm" in text
+
+
+def test_models_are_columns_for_people_and_rows_for_programs():
+    beyond = Result("lung_opacity", "auroc", 0.6, 0.5, 0.7, 200, 40, "linear", group="beyond view")
+    models = {"pixels:32": RESULTS, "runs/first": [RESULTS[1], RESULTS[0], beyond]}
+    lines = render_models(models, "markdown").splitlines()
+    assert lines[0] == "| name | rows | metric | pixels:32 | runs/first | n | positives | reason |"
+    assert lines[2:] == [
+        "| lung_opacity |  | auroc | 0.812 (0.750-0.875) | 0.812 (0.750-0.875) | 200 | 40 |  |",
+        "| hernia |  | auroc | - | - | 200 | 3 | 3 positives in test, at least 10 needed |",
+        "| age\\|years |  | r2 | -0.062 (-0.250 to 0.125) | - | 180 |  |  |",
+        "| lung_opacity | beyond view | auroc | - | 0.600 (0.500-0.700) | 200 | 40 |  |",
+    ]
+    assert r"runs/first & n & positives" in render_models(models, "latex")
+    found = json.loads(render_models(models, "json"))
+    assert [row["model"] for row in found] == ["pixels:32"] * 3 + ["runs/first"] * 3
+    assert {**found[0], "model": None} == {"model": None, **to_rows(RESULTS)[0]}
+    assert list(csv.DictReader(render_models(models, "csv").splitlines()))[5]["group"] == "beyond view"
+    assert render_models({}, "terminal") == "\n"
+    with pytest.raises(ProbeError, match="got 'html'"):
+        render_models(models, "html")
 
 
 def test_no_results_are_an_empty_table_and_an_unknown_form_is_refused():

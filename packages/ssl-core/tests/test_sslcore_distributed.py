@@ -55,11 +55,15 @@ def test_two_processes_follow_the_trajectory_of_one(centring: str, tmp_path: Pat
 
 
 @pytest.mark.slow
-def test_a_run_of_two_processes_goes_on_with_one(tmp_path: Path) -> None:
-    ssl_core.Trainer(config(*SHARED), images(), tmp_path / "one", device="cpu").fit()
-    assert run(2, tmp_path / "two", *SHARED).returncode == 0
+@pytest.mark.parametrize("parallel", ["ddp", "fsdp"])
+def test_a_run_of_two_processes_goes_on_with_one(parallel: str, tmp_path: Path) -> None:
+    shared = [*SHARED, f"train.parallel={parallel}", "train.accumulate=3"]
+    ssl_core.Trainer(config(*shared), images(), tmp_path / "one", device="cpu").fit()
+    done = run(2, tmp_path / "two", *shared)
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert largest_difference(weights(tmp_path / "one"), weights(tmp_path / "two")) < 2e-4
     (tmp_path / "two" / "checkpoints" / "step-00000004.safetensors").unlink()
-    again = ssl_core.Trainer(config(*SHARED), images(), tmp_path / "two", device="cpu")
+    again = ssl_core.Trainer(config(*shared), images(), tmp_path / "two", device="cpu")
     assert again.step == 2
     again.fit()
     assert largest_difference(weights(tmp_path / "one"), weights(tmp_path / "two")) < 2e-4
@@ -74,7 +78,7 @@ def test_a_batch_that_the_processes_cannot_share_is_refused(tmp_path: Path) -> N
 def test_the_shares_of_a_batch_make_up_the_whole() -> None:
     settings, data = config(), images()
     indices, whole = ssl_core.make_batch(settings, data, 3)
-    parts = [ssl_core.make_batch(settings, data, 3, rank=rank, ranks=2) for rank in (0, 1)]
+    parts = [ssl_core.make_batch(settings, data, 3, part=part, parts=2) for part in (0, 1)]
     assert [i for found, _ in parts for i in found] == indices
     for name in ("global_crops", "local_crops", "masks"):
         size = len(indices) // 2

@@ -86,19 +86,6 @@ def test_koleo_of_one_row_has_no_gradient_and_duplicates_stay_finite_in_half_pre
     assert twins.grad.isfinite().all()
 
 
-@settings(deadline=None, max_examples=30)
-@given(st.integers(3, 20), st.integers(3, 20), st.floats(0, 0.9), st.integers(0, 10**6))
-def test_a_mask_never_exceeds_the_request(height: int, width: int, share: float, seed: int) -> None:
-    count = int(height * width * share)
-    assert int(ssl_core.block_mask(height, width, count, generator(seed)).sum()) <= count
-
-
-def test_exactly_the_stated_share_of_crops_is_masked() -> None:
-    for seed in range(5):
-        masks = ssl_core.crop_masks(17, (8, 8), probability=0.5, ratio=(0.1, 0.5), generator=generator(seed))
-        assert int((masks.sum(dim=1) > 0).sum()) == 8
-
-
 def test_the_centre_of_a_step_is_that_of_earlier_steps() -> None:
     centre = ssl_core.Centre(4, momentum=0.9)
     first, second = torch.randn(5, 4), torch.randn(5, 4)
@@ -135,31 +122,6 @@ def test_head_starts_as_the_reference_does() -> None:
     assert float(norms.mean()) == pytest.approx(math.sqrt(1 / 3), rel=0.02)
     assert float(head.mlp[0].weight.detach().std()) == pytest.approx(0.02, rel=0.1)
     assert head.last_layer.weight_g.requires_grad
-
-
-def test_crops_are_crop_major_normalised_and_follow_the_seed() -> None:
-    config = ssl_core.CropConfig(
-        global_size=32,
-        local_size=16,
-        local_count=3,
-        brightness=0.0,
-        contrast=0.0,
-        blur=(0, 0, 0),
-        mean=0.0,
-        std=1.0,
-    )
-    images = [torch.full((1, 40, 50), 0.2), torch.full((1, 64, 30), 0.7)]
-    crops, local = ssl_core.make_crops(images, config, generator())
-    assert crops.shape == (4, 1, 32, 32)
-    assert local.shape == (6, 1, 16, 16)
-    assert torch.allclose(crops.mean(dim=(1, 2, 3)), torch.tensor([0.2, 0.7, 0.2, 0.7]), atol=1e-5)
-    again, _ = ssl_core.make_crops(images, config, generator())
-    assert torch.equal(crops, again)
-
-
-def test_sixteen_bits_survive_on_the_way_to_floats() -> None:
-    greys = torch.arange(65536, dtype=torch.int32).to(torch.uint16).reshape(1, 256, 256)
-    assert len(ssl_core.to_unit(greys).unique()) == 65536
 
 
 @pytest.mark.parametrize("shape", [(2, 3, 16, 16), (2, 1, 15, 16), (1, 16, 16)])

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import base64
-import io
 import json
+import math
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +16,11 @@ from cxr_io import Sample
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
+from raddino_cli.plots import STYLE, svg
 from raddino_cli.work.features import Features, read_split
-from raddino_cli.work.segmenting import MASK_SIZE, tokens_of
-from raddino_cli.work.training import ImagesInMemory, square
+from raddino_cli.work.images import ImagesInMemory, square
+from raddino_cli.work.masks import MASK_SIZE
+from raddino_cli.work.segmenting import tokens_of
 
 Picture = NDArray[np.uint8]
 _SHOWN = 6
@@ -50,7 +52,7 @@ def samples_picture(samples: list[Sample]) -> Picture:
     """Radiographs above the same with ground truth: lungs and heart outlined, findings filled."""
     plain = [_grey(sample.image) for sample in samples]
     truth = [_outlined(picture, sample) for picture, sample in zip(plain, samples, strict=True)]
-    return _grid([plain, truth] if any(sample.masks for sample in samples) else [plain])
+    return grid([plain, truth] if any(sample.masks for sample in samples) else [plain])
 
 
 def _choose(samples: list[Sample]) -> list[Sample]:
@@ -71,7 +73,8 @@ def _mask(mask: NDArray[Any], side: int = _SIDE) -> NDArray[Any]:
     return np.asarray(cv2.resize(cut, (side, side), interpolation=cv2.INTER_NEAREST_EXACT), dtype=mask.dtype)
 
 
-def _outline(picture: Picture, mask: NDArray[Any], colour: tuple[int, int, int]) -> None:
+def outline(picture: Picture, mask: NDArray[Any], colour: tuple[int, int, int]) -> None:
+    """Draw the outer border of a region into a picture of its size."""
     shapes, _ = cv2.findContours(mask.astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
     cv2.drawContours(picture, shapes, -1, colour, 1, cv2.LINE_AA)
 
@@ -85,11 +88,11 @@ def _outlined(picture: Picture, sample: Sample) -> Picture:
         if name in sample.masks:
             labels = _mask(sample.masks[name])
             for value in np.unique(labels[labels > 0]):
-                _outline(drawn, labels == value, colour)
+                outline(drawn, labels == value, colour)
     return drawn
 
 
-def _grid(rows: list[list[Picture]], gap: int = 4) -> Picture:
+def grid(rows: list[list[Picture]], gap: int = 4) -> Picture:
     """Pictures of one size in rows."""
     height, width = rows[0][0].shape[:2]
     columns = max(map(len, rows))
@@ -111,21 +114,21 @@ def _crops(out: Path) -> Picture:
     batch = len(seen["global_crops"]) // 2
     masks = seen["masks"].numpy()
     masked = sorted(range(batch), key=lambda i: -(masks[i].sum() + masks[batch + i].sum()))[:_SHOWN]
-    grid = config.crops.global_size // config.model.patch_size
+    patches = math.isqrt(masks.shape[1])
     side, rows = 160, []
     for i in masked[:4]:
         row = []
         for view in (i, batch + i):
             picture = _crop(seen["global_crops"][view], side, config.crops.mean, config.crops.std)
             hidden = cv2.resize(
-                masks[view].reshape(grid, grid).astype(np.uint8), (side, side), interpolation=cv2.INTER_NEAREST
+                masks[view].reshape(patches, patches).astype(np.uint8), (side, side), interpolation=cv2.INTER_NEAREST
             )
             picture[hidden > 0] = (0.25 * picture[hidden > 0] + 0.75 * np.array([38, 70, 110])).astype(np.uint8)
             row.append(picture)
         for k in range(min(config.crops.local_count, 6)):
             row.append(_crop(seen["local_crops"][k * batch + i], side, config.crops.mean, config.crops.std))
         rows.append(row)
-    return _grid(rows)
+    return grid(rows)
 
 
 def _crop(crop: torch.Tensor, side: int, mean: float, std: float) -> Picture:
@@ -151,14 +154,14 @@ def _pca(samples: list[Sample], features: dict[str, Features]) -> Picture:
         colours = np.pad(colours, ((0, 0), (0, 0), (0, 0), (0, 3 - colours.shape[-1])))
         maps = (colours * 255).astype(np.uint8)
         rows.append([cv2.resize(m, (_SIDE, _SIDE), interpolation=cv2.INTER_NEAREST).astype(np.uint8) for m in maps])
-    return _grid(rows)
+    return grid(rows)
 
 
 def _segmentation(out: Path, samples: list[Sample], trained: Features) -> Picture:
     """Predicted lungs filled, the truth outlined."""
     import raddino_seg
 
-    head = raddino_seg.LinearDecoder.load(out / "features" / "trained" / "lungs.safetensors")
+    head = raddino_seg.load(out / "features" / "trained" / "lungs.safetensors")
     place = {key: row for row, key in enumerate(trained.samples["key"])}
     tokens = tokens_of(trained, np.array([place[sample.key] for sample in samples]))
     row = []
@@ -168,9 +171,9 @@ def _segmentation(out: Path, samples: list[Sample], trained: Features) -> Pictur
         for value, colour in ((1, _BLUE), (2, _GOLD)):
             picture[wide == value] = (0.7 * picture[wide == value] + 0.3 * np.array(colour)).astype(np.uint8)
             if "lungs" in sample.masks:
-                _outline(picture, _mask(sample.masks["lungs"]) == value, (255, 255, 255))
+                outline(picture, _mask(sample.masks["lungs"]) == value, (255, 255, 255))
         row.append(picture)
-    return _grid([row])
+    return grid([row])
 
 
 def curves_uri(metrics: Path) -> str:
@@ -183,9 +186,7 @@ def curves_uri(metrics: Path) -> str:
         ("effective rank of class tokens", ("rankme",)),
         ("learning rate", ("lr",)),
     )
-    style = {"svg.hashsalt": "raddino", "font.family": "sans-serif", "axes.edgecolor": "#888", "text.color": "#888"}
-    style |= {"axes.labelcolor": "#888", "xtick.color": "#888", "ytick.color": "#888", "axes.titlecolor": "#888"}
-    with mpl.rc_context(style):
+    with mpl.rc_context(STYLE):
         figure = Figure(figsize=(11, 2.6), layout="constrained")
         for axis, (title, names) in zip(figure.subplots(1, len(panels)), panels, strict=True):
             for name in names:
@@ -196,6 +197,5 @@ def curves_uri(metrics: Path) -> str:
             axis.spines[["top", "right"]].set_visible(False)
             if len(names) > 1:
                 axis.legend(fontsize=7, frameon=False, labelcolor="#888")
-        buffer = io.BytesIO()
-        figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None})
-    return "data:image/svg+xml;base64," + base64.b64encode(buffer.getvalue()).decode()
+        text = svg(figure)
+    return "data:image/svg+xml;base64," + base64.b64encode(text.encode()).decode()

@@ -5,9 +5,10 @@ from importlib.metadata import version
 from cxr_io._doctor import survey
 from cxr_io._duplicates import Duplicate, near_duplicates
 from cxr_io._errors import CxrError
-from cxr_io._identity import read_key
+from cxr_io._identity import pseudonym, read_key
 from cxr_io._ingest import IngestSummary, ingest
 from cxr_io._intensity import POLICIES
+from cxr_io._limits import Limits
 from cxr_io._mixture import Mixture
 from cxr_io._nifti import Volume, read_volume
 from cxr_io._read import Radiograph, read
@@ -16,6 +17,7 @@ from cxr_io._sample_codec import CODECS
 from cxr_io._shards import Sample
 from cxr_io._stream import ShardStream
 from cxr_io._syntax import is_decodable
+from cxr_io._upload import upload
 from cxr_io._verify import Damage, info, verify
 from cxr_io.datasets import (
     DATASETS,
@@ -41,6 +43,7 @@ __all__ = [
     "IngestSummary",
     "Layout",
     "Leak",
+    "Limits",
     "Mixture",
     "Radiograph",
     "Record",
@@ -55,6 +58,7 @@ __all__ = [
     "list_items",
     "load_mask",
     "near_duplicates",
+    "pseudonym",
     "read",
     "read_key",
     "read_volume",
@@ -62,6 +66,7 @@ __all__ = [
     "resize_radiograph",
     "sections",
     "survey",
+    "upload",
     "verify",
 ]
 __version__ = version("cxr-io")

@@ -14,10 +14,13 @@ from numpy.typing import NDArray
 
 from cxr_io._errors import CxrError
 from cxr_io._identity import allowed, pseudonym
+from cxr_io._limits import LIMITS, Limits
 from cxr_io._read import read
 from cxr_io._resize import resize_radiograph
 from cxr_io._shards import Encoded, Sample, encode
 from cxr_io.datasets import Box, Exclusions, MaskSource, Record, load_mask, split_for
+
+_PLAIN = (str, int, float, type(None))
 
 
 @dataclass(frozen=True)
@@ -30,6 +33,7 @@ class Settings:
     codec: str
     key: bytes = field(repr=False)
     exclusions: Exclusions | None = None
+    limits: Limits = LIMITS
 
 
 @dataclass(frozen=True)
@@ -58,6 +62,8 @@ def mark(item: Record, key: bytes) -> str:
 
 
 def _state(value: Any) -> Any:
+    if isinstance(value, _PLAIN):  # most of what a table says
+        return value
     if isinstance(value, Path):
         try:
             found = value.stat()
@@ -89,7 +95,7 @@ def convert(item: Record, settings: Settings) -> Taken | Rejected:
 def _take(item: Record, made: str, settings: Settings) -> Taken:
     if settings.exclusions:
         settings.exclusions.check(item)
-    radiograph = read(item.path, intensity=settings.intensity)
+    radiograph = read(item.path, intensity=settings.intensity, limits=settings.limits)
     image = resize_radiograph(radiograph, settings.short_side, intensity=settings.intensity)
     patient = item.patient or radiograph.patient or item.name
     study = item.study or radiograph.study or item.name

@@ -22,7 +22,7 @@ from pydicom.uid import (
 )
 
 from cxr_io._errors import CxrError
-from cxr_io._limits import MOST_BYTES, check_bytes, truncated
+from cxr_io._limits import Limits, truncated
 
 # Elements that a data set without preamble starts with: file meta information, or the first of the identification.
 _FIRST = {(group, element) for group in (2, 8) for element in (0, 1, 5, 8, 0x12, 0x13, 0x14, 0x15, 0x16, 0x18)}
@@ -60,8 +60,9 @@ def untrusted() -> Iterator[None]:
 class OpenDataset:
     """A DICOM file that is being read: `header` is what comes before the pixels, from which on `file` has the rest."""
 
-    def __init__(self, path: Path) -> None:
-        check_bytes("file", path.stat().st_size)
+    def __init__(self, path: Path, limits: Limits) -> None:
+        limits.check_file(path.stat().st_size)
+        self._limits = limits
         self.file: BinaryIO = path.open("rb")
         try:
             self.header = self._read_header()
@@ -100,7 +101,7 @@ class OpenDataset:
         )
         deflated = meta.get("TransferSyntaxUID") == DeflatedExplicitVRLittleEndian
         if deflated:
-            self.file = _inflated(self.file)
+            self.file = _inflated(self.file, self._limits)
         else:
             self.file.seek(0)
         header = pydicom.dcmread(self.file, stop_before_pixels=True, force=True)
@@ -115,11 +116,11 @@ class OpenDataset:
         return header
 
 
-def _inflated(file: BinaryIO) -> BinaryIO:
+def _inflated(file: BinaryIO, limits: Limits) -> BinaryIO:
     with file:
         inflater = zlib.decompressobj(-zlib.MAX_WBITS)
-        data = inflater.decompress(file.read(), MOST_BYTES + 1)
-    check_bytes("deflated data set", len(data))
+        data = inflater.decompress(file.read(), limits.decoded_bytes + 1)
+    limits.check_decoded("deflated data set", len(data))
     if not inflater.eof:
         raise truncated("a deflated data set")
     return BytesIO(data)

@@ -137,7 +137,7 @@ class Dealer(ABC):
         """The sample; None of a damaged one, which is counted, or its error if that stops the run."""
         if isinstance(decoded, Sample):
             return decoded
-        if self._strict:
+        if self._strict or decoded.code != "damaged":
             raise decoded
         self.skipped += 1
         _LOG.warning("left out: %s", decoded)

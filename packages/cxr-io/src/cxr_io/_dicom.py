@@ -14,7 +14,7 @@ from cxr_io import _voi
 from cxr_io._dataset import OpenDataset, untrusted
 from cxr_io._errors import CxrError
 from cxr_io._intensity import count, look_up, stretch
-from cxr_io._limits import check_pixels, refuse_frames, refuse_small
+from cxr_io._limits import Limits, refuse_frames, refuse_small
 from cxr_io._syntax import decode
 
 # OT is how secondary captures and scanned film are often filed.
@@ -26,14 +26,14 @@ OTHER_MODALITIES = frozenset({
 })  # fmt: skip
 
 
-def read_dicom(path: Path, intensity: str, frame: int | None) -> tuple[NDArray[np.uint16], Dataset]:
+def read_dicom(path: Path, intensity: str, frame: int | None, limits: Limits) -> tuple[NDArray[np.uint16], Dataset]:
     """Pixels (H, W) over 0..65535 in MONOCHROME2 sense, and the data set."""
     with untrusted():
-        with OpenDataset(path) as file:
+        with OpenDataset(path, limits) as file:
             _refuse_modality(file.header)
-            _refuse_before_decoding(file.header, frame)
+            _refuse_before_decoding(file.header, frame, limits)
             ds = file.whole()
-        samples, photometric = decode(ds, frame or 0)
+        samples, photometric = decode(ds, frame or 0, limits)
         return _to_monochrome2(ds, samples, photometric, intensity), ds
 
 
@@ -68,7 +68,7 @@ def _refuse_modality(ds: Dataset) -> None:
         raise CxrError("not_a_radiograph", f"expected a radiograph (CR, DX or secondary capture), got {told}")
 
 
-def _refuse_before_decoding(ds: Dataset, frame: int | None) -> None:
+def _refuse_before_decoding(ds: Dataset, frame: int | None, limits: Limits) -> None:
     rows, columns, frames = (int(_number(ds.get(name)) or 0) for name in ("Rows", "Columns", "NumberOfFrames"))
     if rows < 1 or columns < 1:
         raise CxrError("no_pixels", "expected an image, got a DICOM file without Rows and Columns")
@@ -79,7 +79,7 @@ def _refuse_before_decoding(ds: Dataset, frame: int | None) -> None:
             "expected 1 or 3 samples a pixel of 1, 8, 16 or 32 bits, "
             f"got {ds.SamplesPerPixel} of {int(ds.BitsAllocated)}",
         )
-    check_pixels(rows, columns, ds.SamplesPerPixel * (int(ds.BitsAllocated) + 7 >> 3))
+    limits.check_image(rows, columns, ds.SamplesPerPixel * (int(ds.BitsAllocated) + 7 >> 3))
     refuse_frames(max(frames, 1), frame)
 
 

@@ -23,6 +23,7 @@ from cxr_io._convert import Settings, Taken
 from cxr_io._dataset import OpenDataset, untrusted
 from cxr_io._dicom import MODALITIES, OTHER_MODALITIES
 from cxr_io._errors import CxrError
+from cxr_io._limits import LIMITS
 from cxr_io._pool import Pool
 from cxr_io._raster import raster_size
 from cxr_io._read import kind_of
@@ -117,10 +118,10 @@ def look(path: Path) -> _Seen:
     try:
         kind = kind_of(path)
         if kind != "dicom":
-            sizes = {"sizes": "{1} x {0}".format(*raster_size(path))} if kind == "raster" else {}
+            sizes = {"sizes": "{1} x {0}".format(*raster_size(path, LIMITS))} if kind == "raster" else {}
             with path.open("rb") as file:
                 return _Seen(kind, sizes, content=_digest(file, 0))
-        with untrusted(), OpenDataset(path) as opened:
+        with untrusted(), OpenDataset(path, LIMITS) as opened:
             ds = opened.header
             instance = str(ds.get("SOPInstanceUID") or "") or None
             return _Seen(kind, _facts(ds), tuple(_identifying(ds)), instance, _digest(opened.file, opened.file.tell()))
@@ -188,7 +189,7 @@ def _alike(paths: list[Path]) -> int:
     whole: Counter[bytes] = Counter()
     for path in paths:
         if kind_of(path) == "dicom":
-            with OpenDataset(path) as opened:
+            with OpenDataset(path, LIMITS) as opened:
                 pixels = opened.file.read()
         else:
             pixels = path.read_bytes()

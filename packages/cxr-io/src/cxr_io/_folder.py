@@ -4,38 +4,76 @@ from __future__ import annotations
 
 import os
 import tempfile
+import time
+from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from cxr_io._errors import CxrError
 
+_WAITS = (0.5, 2.0, 8.0)  # seconds before a request that failed is made again
+_T = TypeVar("_T")
+
 
 class Folder:
-    """Files by name. Remote ones are opened as local copies without a name, which end with their descriptor."""
+    """Files by name. Remote ones are opened as local copies without a name, which end with their descriptor.
+
+    A remote request that fails is made again; after the last one, `CxrError` with the code `unreachable`.
+    """
 
     def __init__(self, place: str | Path) -> None:
         self._place = str(place)
-        self._remote = "://" in self._place
+        self.remote = "://" in self._place
 
     def __str__(self) -> str:
         return self._place
 
     def read(self, name: str) -> bytes:
         """A whole file; FileNotFoundError where there is none."""
-        if not self._remote:
+        if not self.remote:
             return Path(self._place, name).read_bytes()
-        files, root = self._files()
-        return bytes(files.cat_file(f"{root}/{name}"))
+        return self._request(name, lambda files, path: bytes(files.cat_file(path)))
 
     def open(self, name: str) -> int:
         """A descriptor for reading; OSError where there is no such file."""
-        if not self._remote:
+        if not self.remote:
             return os.open(Path(self._place, name), os.O_RDONLY | getattr(os, "O_CLOEXEC", 0))
-        files, root = self._files()
         with tempfile.TemporaryDirectory(prefix="cxr-io-") as place:
             copy = Path(place, "shard")
-            files.get_file(f"{root}/{name}", str(copy))
+            self._request(name, lambda files, path: files.get_file(path, str(copy)))
             return os.open(copy, os.O_RDONLY)
+
+    def write(self, name: str, file: Path) -> None:
+        """Put a copy of a local file in a remote folder."""
+        self._request(name, lambda files, path: files.put_file(str(file), path))
+
+    def note(self, name: str, text: str) -> None:
+        """Write a short text in a remote folder."""
+        self._request(name, lambda files, path: files.pipe_file(path, text.encode()))
+
+    def remove(self, name: str) -> None:
+        """Delete a file of a remote folder, if it is there."""
+        with suppress(FileNotFoundError):
+            self._request(name, lambda files, path: files.rm_file(path))
+
+    def _request(self, name: str, ask: Callable[[Any, str], _T]) -> _T:
+        files, root = self._files()
+        waits = iter(_WAITS)
+        while True:
+            try:
+                return ask(files, f"{root}/{name}")
+            except FileNotFoundError:
+                raise
+            except Exception as error:  # the file systems promise no set of exceptions
+                wait = next(waits, None)
+                if wait is None:
+                    raise CxrError(
+                        "unreachable",
+                        f"expected {self}/{name}, {len(_WAITS) + 1} requests failed ({type(error).__name__}: {error}); "
+                        "what is done is kept, run again to go on",
+                    ) from error
+                time.sleep(wait)
 
     def _files(self) -> tuple[Any, str]:
         try:

@@ -7,24 +7,23 @@ byte. No more is in memory than the files in flight, whatever the size of the ar
 from __future__ import annotations
 
 import json
-import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future
 from contextlib import closing, suppress
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 from cxr_io._convert import Rejected, Settings, Taken
 from cxr_io._errors import CxrError
+from cxr_io._executor import Executor, Pending, choose_executor
 from cxr_io._identity import find_key, pseudonym
 from cxr_io._intensity import check_policy
 from cxr_io._journal import Journal, Members, Recorded
-from cxr_io._pool import Pool
+from cxr_io._limits import LIMITS, Limits
 from cxr_io._rejected import list_rejected
 from cxr_io._sample_codec import check_codec
-from cxr_io._shards import FORMAT, INDEX, Encoded, ShardWriter, crc_of, file_sha256, write_atomic
+from cxr_io._shards import FORMAT, INDEX, ShardWriter, crc_of, file_sha256, write_atomic
 from cxr_io._table import TABLE, write_table
 from cxr_io.datasets import Exclusions, Layout, Record, list_items
 
@@ -57,6 +56,9 @@ def ingest(
     workers: int | None = None,
     samples_per_shard: int = 256,
     key: str | None = None,
+    limits: Limits = LIMITS,
+    executor: str = "local",
+    address: str | None = None,
     progress: Progress | None = None,
 ) -> IngestSummary:
     """Read every radiograph under `source` and write shards, `index.json`, `samples.parquet` and `rejected.jsonl`.
@@ -66,10 +68,12 @@ def ingest(
     layout's own table; `exclude` a text file of images, patients or studies to leave out, one a line, which are
     rejected as `excluded`. `key` (or the environment's CXR_IO_KEY) is the secret behind the pseudonyms; without one,
     `<out>.key` is made. `workers` are processes (default: one per core); 0 converts in this one, where a codec that
-    crashes takes the run with it. The same source and key give the same bytes for any number of them. Run again, it
-    goes on where it stopped, however it was stopped; an output with other settings is refused. Files that are no
-    radiographs are listed, not fatal: with names in `<out>.rejected.jsonl`, and by hash alone among the shards. Nothing
-    accepted at all is a `CxrError`.
+    crashes takes the run with it. `limits` are the most pixels and bytes of one file. `executor` is `local`, or `ray`:
+    then files are converted on the Ray cluster at `address`, by default the one that runs here, whose nodes must see
+    the source under the same path. The same source and key give the same bytes wherever and by however many workers.
+    Run again, it goes on where it stopped, however it was stopped; an output with other settings is refused. Files that
+    are no radiographs are listed, not fatal: with names in `<out>.rejected.jsonl`, and by hash alone among the shards.
+    Nothing accepted at all is a `CxrError`.
     """
     source, out = Path(source), Path(out)
     check_policy(intensity)
@@ -83,10 +87,10 @@ def ingest(
         )
     layout, items = list_items(source, dataset, Path(labels) if labels else None)
     exclusions = Exclusions(Path(exclude)) if exclude else None
-    settings = Settings(short_side, bits, intensity, codec, find_key(out, key), exclusions)
+    settings = Settings(short_side, bits, intensity, codec, find_key(out, key), exclusions, limits)
     parameters = {
         "short_side": short_side, "bits": bits, "intensity": intensity, "codec": codec, "dataset": layout,
-        "samples_per_shard": samples_per_shard,
+        "samples_per_shard": samples_per_shard, "limits": asdict(limits),
         "exclude": pseudonym(settings.key, "exclude", exclusions.digest) if exclusions else None,
     }  # fmt: skip
     secret = pseudonym(settings.key, "key", "")
@@ -95,7 +99,7 @@ def ingest(
         with closing(Journal(out, {**parameters, "key": secret}, settings.key)) as journal:
             total = journal.compare(items, progress)
             shards = _Shards(journal)
-            with Pool(_workers(workers), settings) as pool, closing(shards):
+            with choose_executor(executor, settings, workers, address) as pool, closing(shards):
                 for done, (recorded, outcome) in enumerate(_outcomes(items, journal, shards, pool), 1):
                     if isinstance(outcome, Rejected) and _place(source) != place:
                         raise CxrError(
@@ -116,12 +120,6 @@ def ingest(
         ) from error
 
 
-def _workers(given: int | None) -> int:
-    if given is not None and given < 0:
-        raise CxrError("usage", f"expected 0 or more workers, got {given}")
-    return (os.cpu_count() or 1) if given is None else given
-
-
 def _place(source: Path) -> tuple[int, int] | None:
     """What the source's path stands for; another after an unmount."""
     try:
@@ -136,10 +134,10 @@ Outcome = Taken | Rejected | None
 
 
 def _outcomes(
-    items: Iterable[Record], journal: Journal, shards: _Shards, pool: Pool
+    items: Iterable[Record], journal: Journal, shards: _Shards, pool: Executor
 ) -> Iterator[tuple[Recorded | None, Outcome]]:
     """What the journal knows of each item and what a worker made of it, in the order of the listing."""
-    waiting: deque[tuple[Record, Recorded | None, Future[Taken | Rejected] | None]] = deque()
+    waiting: deque[tuple[Record, Recorded | None, Pending | None]] = deque()
     flying = 0
 
     def first() -> tuple[Recorded | None, Outcome]:
@@ -161,7 +159,7 @@ def _outcomes(
             raise CxrError("vanished", f"expected the source to stay as it is, {item.name} changed; run again to go on")
         future = None
         if recorded is None or not shards.known(recorded, ahead):
-            future = pool.submit(item)
+            future = journal.kept.find(recorded.mark if recorded else journal.mark(item)) or pool.submit(item)
             flying += 1
         waiting.append((item, recorded, future))
         while waiting and (waiting[0][2] is None or flying >= pool.ahead or len(waiting) > _WAITING):
@@ -206,7 +204,7 @@ class _Shards:
             if members.split not in self._open:
                 (self._journal.out / INDEX).unlink(missing_ok=True)  # which speaks of shards as they were
                 self._open[members.split] = _Open(self._journal.out / members.shard)
-            self._open[members.split].add(outcome.sample, outcome.labels)
+            self._open[members.split].add(outcome)
         if members.add(recorded.mark):
             self._turn(members)
 
@@ -239,18 +237,21 @@ class _Open:
 
     def __init__(self, path: Path) -> None:
         self.writer = ShardWriter(path)
+        self._marks: list[str] = []
         self._crcs: list[int] = []
         self._labels: set[str] = set()
 
-    def add(self, sample: Encoded, labels: tuple[str, ...]) -> None:
-        self.writer.add(sample)
-        self._crcs.append(crc_of(data for _, data in sample.files))
-        self._labels.update(labels)
+    def add(self, taken: Taken) -> None:
+        self.writer.add(taken.sample)
+        self._marks.append(taken.mark)
+        self._crcs.append(crc_of(data for _, data in taken.sample.files))
+        self._labels.update(taken.labels)
 
     def close(self, split: str) -> dict[str, Any]:
         return {
             "shard": {**self.writer.close(), "split": split},
             "labels": sorted(self._labels),
+            "marks": self._marks,
             "crc32": self._crcs,
         }
 

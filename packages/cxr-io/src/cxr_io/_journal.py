@@ -5,8 +5,9 @@ listing: its mark, then the split it went to, or `-` and the code of its rejecti
 shard is whole. None of them names a file: the rejected ones are named in `<out>.rejected.jsonl`, beside the shards and
 not among them, since the name of a file often names a patient.
 
-The journal holds as far as the listing is the same: from the first item that was changed, added or removed, everything
-is done again, but for the shards that were whole before it.
+The journal holds as far as the listing is the same: from the first item that was changed, added or removed, shards are
+written anew, but for those that were whole before it. The others are set aside in `before` until the run ends, so that
+items that are the same are copied out of them.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import shutil
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from hashlib import sha256
@@ -23,11 +25,13 @@ from typing import Any, NamedTuple
 from cxr_io._convert import Rejected, mark
 from cxr_io._errors import CxrError
 from cxr_io._identity import private, pseudonym
-from cxr_io._shards import write_atomic
+from cxr_io._kept import Kept
+from cxr_io._shards import INDEX, write_atomic
 from cxr_io.datasets import Record
 
 FOLDER = ".journal"
-_FORMAT = 2
+_BEFORE = "before"
+_FORMAT = 3
 _TOLD = 1000  # items between two signs of life while listing
 
 
@@ -119,6 +123,7 @@ class Journal:
         self._items.truncate(items_end)
         os.truncate(self.names, names_end)
         self._end = items_end
+        self._set_aside()
         return total
 
     def recorded(self) -> Iterator[Recorded]:
@@ -130,7 +135,11 @@ class Journal:
 
     def is_of(self, recorded: Recorded, item: Record) -> bool:
         """Whether a line is that of an item as it is now."""
-        return recorded.mark == mark(item, self._key)
+        return recorded.mark == self.mark(item)
+
+    def mark(self, item: Record) -> str:
+        """The mark of an item as it is now."""
+        return mark(item, self._key)
 
     def members(self, split: str) -> Members:
         """A new count of a split's members."""
@@ -170,6 +179,7 @@ class Journal:
         for path in self._folder.iterdir():
             if path.suffix == ".part" or (path.name.endswith(".tar.json") and path.stem not in keep):
                 path.unlink()
+        shutil.rmtree(self._folder / _BEFORE, ignore_errors=True)
 
     def _claim(self, settings: dict[str, Any]) -> None:
         """Make sure that the output is ours and was begun with these settings."""
@@ -197,6 +207,19 @@ class Journal:
                 f"{self.out} was begun with {was}, and now {now} was asked for; choose another output, or delete "
                 "this one",
             )
+
+    def _set_aside(self) -> None:
+        """Put shards away that the listing cuts otherwise now; `kept` has the samples of all that were."""
+        before = self._folder / _BEFORE
+        for note in list(self._folder.glob("*.tar.json")):
+            shard = self.out / note.stem
+            if shard.name not in self.whole and shard.exists():
+                (self.out / INDEX).unlink(missing_ok=True)  # which speaks of shards as they were
+                before.mkdir(exist_ok=True)
+                place = before / json.loads(note.read_bytes())["members"]
+                shard.replace(place.with_suffix(".tar"))
+                note.replace(place.with_suffix(".json"))
+        self.kept = Kept(before)
 
     def _look(self, members: Members) -> None:
         """Take a shard's note if the shard is there with the members that it would have now."""

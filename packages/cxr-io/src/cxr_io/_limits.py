@@ -2,30 +2,58 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, fields
+
 from cxr_io._errors import CxrError
 
 LEAST_SIDE = 16
-MOST_PIXELS = 120_000_000  # a 35 x 43 cm film scanned at 50 micrometres has 60 million
-MOST_BYTES = 256 << 20  # of a file, and of what it decompresses to
 
 
-def check_pixels(rows: int, columns: int, bytes_each: int = 1) -> None:
-    """Refuse an image of more than `MOST_PIXELS` pixels or, decoded, `MOST_BYTES` bytes."""
-    if rows * columns > MOST_PIXELS:
-        raise CxrError("too_large", f"expected at most {MOST_PIXELS:,} pixels, got {columns} x {rows}")
-    check_bytes("decoded image", rows * columns * bytes_each)
+@dataclass(frozen=True)
+class Limits:
+    """The most that is taken on of one file; more is a rejection as `too_large`, before it is decoded.
+
+    `pixels` of an image: a 35 x 43 cm film scanned at 50 micrometres has 60 million. `file_bytes` of the file itself,
+    `decoded_bytes` of what it decompresses to. Raise them for files that are trusted: a worker needs some six times
+    `decoded_bytes` of memory.
+    """
+
+    pixels: int = 120_000_000
+    file_bytes: int = 256 << 20
+    decoded_bytes: int = 256 << 20
+
+    def __post_init__(self) -> None:
+        for name, value in ((entry.name, getattr(self, entry.name)) for entry in fields(self)):
+            if value < 1:
+                raise CxrError("usage", f"expected a limit of 1 or more {name}, got {value}")
+
+    def check_file(self, size: int) -> None:
+        """Refuse a file of so many bytes if they are too many."""
+        _check_bytes("file", size, self.file_bytes)
+
+    def check_decoded(self, what: str, size: int) -> None:
+        """Refuse what decompresses to so many bytes if they are too many."""
+        _check_bytes(what, size, self.decoded_bytes)
+
+    def check_image(self, rows: int, columns: int, bytes_each: int = 1) -> None:
+        """Refuse an image of too many pixels, or of too many bytes once it is decoded."""
+        if rows * columns > self.pixels:
+            raise CxrError("too_large", f"expected at most {self.pixels:,} pixels, got {columns} x {rows}")
+        self.check_decoded("decoded image", rows * columns * bytes_each)
+
+
+LIMITS = Limits()
+
+
+def _check_bytes(what: str, size: int, most: int) -> None:
+    if size > most:
+        raise CxrError("too_large", f"expected a {what} of at most {most / 2**20:.4g} MiB, got {size / 2**20:.4g}")
 
 
 def refuse_small(rows: int, columns: int) -> None:
     """Refuse an image of less than `LEAST_SIDE` pixels a side, which is an icon and no radiograph."""
     if min(rows, columns) < LEAST_SIDE:
         raise CxrError("too_small", f"expected at least {LEAST_SIDE} pixels a side, got {columns} x {rows}")
-
-
-def check_bytes(what: str, count: int) -> None:
-    """Refuse more than `MOST_BYTES` bytes."""
-    if count > MOST_BYTES:
-        raise CxrError("too_large", f"expected a {what} of at most {MOST_BYTES >> 20} MiB, got {count >> 20} MiB")
 
 
 def refuse_frames(frames: int, frame: int | None) -> None:

@@ -41,7 +41,7 @@ class Mixture(Dealer):
         world_size: int = 1,
         remainder: Remainder = "wrap",
         strict: bool = False,
-        threads: int = 2,
+        threads: int = 1,
     ) -> None:
         if not 1 <= len(streams) <= _BLOCK or any(stream.shared for stream in streams):
             raise CxrError("usage", "expected streams of one rank to mix; give rank and world_size to the mixture")

@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 
 from cxr_io._errors import CxrError
 from cxr_io._intensity import count, look_up, stretch
-from cxr_io._limits import MOST_BYTES, check_bytes, refuse_small
+from cxr_io._limits import Limits, refuse_small
 
-MOST_VOLUME_BYTES = 2 << 30
+_VOLUME = Limits(decoded_bytes=2 << 30)
 _HEADER = 348
 
 
@@ -39,17 +39,17 @@ def looks_like_nifti(head: bytes, path: Path) -> bool:
     return head[344:348] == b"n+1\0" or head[4:8] == b"n+2\0"
 
 
-def read_volume(path: str | Path) -> Volume:
-    """Read a NIfTI volume or mask (.nii, .nii.gz); needs the extra `nifti`.
+def read_volume(path: str | Path, *, limits: Limits = _VOLUME) -> Volume:
+    """Read a NIfTI volume or mask (.nii, .nii.gz), by default of at most 2 GiB of voxels; needs the extra `nifti`.
 
     Raises `CxrError` with the code missing_file, missing_codec, not_an_image, unreadable or too_large.
     """
-    return _load(Path(path), MOST_VOLUME_BYTES, flat=False)
+    return _load(Path(path), limits, flat=False)
 
 
-def read_slice(path: Path, intensity: str) -> tuple[NDArray[np.uint16], tuple[float, float]]:
+def read_slice(path: Path, intensity: str, limits: Limits) -> tuple[NDArray[np.uint16], tuple[float, float]]:
     """Pixels (H, W) over 0..65535 and spacing of a NIfTI file of one slice; its first axis is the columns."""
-    volume = _load(path, MOST_BYTES, flat=True)
+    volume = _load(path, limits, flat=True)
     columns, rows = volume.array.shape[:2]
     values = volume.array.reshape(columns, rows).T
     if values.dtype.kind not in "iuf" or not np.isfinite(values).all():
@@ -61,8 +61,8 @@ def read_slice(path: Path, intensity: str) -> tuple[NDArray[np.uint16], tuple[fl
     return look_up(words, levels), (volume.spacing_mm[1], volume.spacing_mm[0])
 
 
-def _load(path: Path, most: int, *, flat: bool) -> Volume:
-    """A file's voxels, of at most `most` bytes; refused unread where they should be one slice and are not."""
+def _load(path: Path, limits: Limits, *, flat: bool) -> Volume:
+    """A file's voxels; refused unread where they should be one slice and are not."""
     try:
         import nibabel
         from nibabel.imageglobals import LoggingOutputSuppressor
@@ -71,11 +71,11 @@ def _load(path: Path, most: int, *, flat: bool) -> Volume:
             "missing_codec", "expected nibabel to read NIfTI, it is not installed; pip install 'cxr-io[nifti]'"
         ) from error
     try:
-        check_bytes("file", path.stat().st_size)
-        _refuse_far_data(path)
+        limits.check_file(path.stat().st_size)
+        _refuse_far_data(path, limits)
         with LoggingOutputSuppressor():  # what it mends in a header it would print
             image: Any = nibabel.load(path)
-            _refuse_shape(image, most, flat)
+            _refuse_shape(image, limits, flat)
             spacing = tuple(float(step) for step in image.header.get_zooms()[:3])
             return Volume(np.asanyarray(image.dataobj), spacing, np.asarray(image.affine, np.float64))
     except CxrError:
@@ -88,14 +88,14 @@ def _load(path: Path, most: int, *, flat: bool) -> Volume:
         ) from error
 
 
-def _refuse_shape(image: Any, most: int, flat: bool) -> None:
+def _refuse_shape(image: Any, limits: Limits, flat: bool) -> None:
     shape = image.shape
     if flat and (len(shape) < 2 or math.prod(shape) != shape[0] * shape[1]):
         raise CxrError("volume", f"expected a 2-D image, got a volume of shape {shape}; read_volume reads it")
     scaled = image.dataobj.slope != 1 or image.dataobj.inter != 0  # to float64
-    size = math.prod(shape) * (8 if scaled else image.get_data_dtype().itemsize)
-    if size > most:
-        raise CxrError("too_large", f"expected voxels of at most {most >> 20} MiB, got {size >> 20}")
+    if flat:
+        limits.check_image(shape[1], shape[0])
+    limits.check_decoded("volume", math.prod(shape) * (8 if scaled else image.get_data_dtype().itemsize))
 
 
 def _words(values: NDArray[Any]) -> NDArray[np.uint16]:
@@ -105,7 +105,7 @@ def _words(values: NDArray[Any]) -> NDArray[np.uint16]:
     return np.ascontiguousarray(np.rint((values - low) / step), dtype=np.uint16)
 
 
-def _refuse_far_data(path: Path) -> None:
+def _refuse_far_data(path: Path, limits: Limits) -> None:
     """Refuse data that lie so far from the header that a bomb must be decompressed to find them."""
     with path.open("rb") as file:
         head = file.read(2)
@@ -116,5 +116,5 @@ def _refuse_far_data(path: Path) -> None:
     order = "<" if header[0] in (0x5C, 0x1C) else ">"
     two = header[4:8] == b"n+2\0"
     offset = struct.unpack_from(order + ("q" if two else "f"), header, 168 if two else 108)[0]
-    if not offset <= MOST_BYTES:
-        raise CxrError("too_large", f"expected the voxels within {MOST_BYTES >> 20} MiB of the header")
+    if not offset <= limits.decoded_bytes:
+        raise CxrError("too_large", f"expected the voxels within {limits.decoded_bytes:,} bytes of the header")

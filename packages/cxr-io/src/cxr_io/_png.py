@@ -1,4 +1,4 @@
-"""Grey PNG in and out. OpenCV writes it; reading is faster than OpenCV where every row has the filter that it writes.
+"""Compressed grey PNG in and out. OpenCV writes it; reading is faster where every row has the filter that it writes.
 
 Decoding a PNG is inflating it, which ISA-L does faster than zlib, and undoing the rows' filters, of which Sub is a
 running sum along the row (PNG specification, 9.2).
@@ -15,6 +15,7 @@ from isal.igzip_lib import IsalError
 from numpy.typing import NDArray
 
 from cxr_io._errors import CxrError
+from cxr_io._stored_png import read_stored
 
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _HEADER = slice(8, 33)  # the chunk IHDR: length, name, 13 bytes, checksum
@@ -23,7 +24,7 @@ _MOST_BYTES = 1 << 29
 
 
 def png(image: NDArray[Any]) -> bytes:
-    """Lossless PNG of a grey image, 8 or 16 bit."""
+    """Compressed PNG of a grey image, 8 or 16 bit."""
     # No compression level: naming one makes OpenCV try five filters a row, for a file that is no smaller.
     ok, data = cv2.imencode(".png", image)
     if not ok:
@@ -33,7 +34,9 @@ def png(image: NDArray[Any]) -> bytes:
 
 def unpng(data: bytes) -> NDArray[Any]:
     """Pixels of a PNG; ValueError where it is damaged."""
-    image = _unsub(data)
+    image = read_stored(data)
+    if image is None:
+        image = _unsub(data)
     if image is None and data:
         image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
     if image is None:

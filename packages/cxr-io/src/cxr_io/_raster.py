@@ -13,19 +13,19 @@ from numpy.typing import NDArray
 from cxr_io._codestream import JPEG, PNG, TIFF, announced, jpeg_is_whole, png_is_whole, tiff_page, tiff_pages
 from cxr_io._errors import CxrError
 from cxr_io._intensity import count, light, look_up, stretch
-from cxr_io._limits import MOST_BYTES, check_bytes, check_pixels, refuse_frames, refuse_small, truncated
+from cxr_io._limits import Limits, refuse_frames, refuse_small, truncated
 
 SIGNATURES = (PNG, JPEG, *TIFF)
 _HEAD = 1 << 20  # comments and profiles may come before a JPEG's size
 _PHOTOMETRIC = 262  # the TIFF tag; 0 is white, as in MONOCHROME1
 
 
-def read_raster(path: Path, intensity: str, frame: int | None) -> NDArray[np.uint16]:
+def read_raster(path: Path, intensity: str, frame: int | None, limits: Limits) -> NDArray[np.uint16]:
     """Pixels (H, W) over 0..65535. Colour becomes its light, alpha is left out; a TIFF's pages are its frames."""
-    check_bytes("file", path.stat().st_size)
+    limits.check_file(path.stat().st_size)
     data = path.read_bytes()
     try:
-        image, turned = _tiff(data, frame) if data.startswith(TIFF) else _single(data, frame)
+        image, turned = (_tiff if data.startswith(TIFF) else _single)(data, frame, limits)
     except (cv2.error, struct.error) as error:
         raise _damaged() from error
     words = _words(image)
@@ -35,12 +35,12 @@ def read_raster(path: Path, intensity: str, frame: int | None) -> NDArray[np.uin
     return look_up(words, 1 - levels if turned else levels)
 
 
-def raster_size(path: Path) -> tuple[int, int]:
+def raster_size(path: Path, limits: Limits) -> tuple[int, int]:
     """Rows and columns that a PNG, a JPEG or a TIFF's first page announces; (0, 0) where none does."""
     with path.open("rb") as file:
         data = file.read(_HEAD)
         if data.startswith(TIFF):  # whose directory may lie at its end
-            data += file.read(MOST_BYTES)
+            data += file.read(limits.file_bytes)
     try:
         found = tiff_page(tiff_pages(data)[0]) if data.startswith(TIFF) else announced(data)
     except struct.error:
@@ -48,24 +48,24 @@ def raster_size(path: Path) -> tuple[int, int]:
     return (found.rows, found.columns) if found else (0, 0)
 
 
-def _single(data: bytes, frame: int | None) -> tuple[Any, bool]:
+def _single(data: bytes, frame: int | None, limits: Limits) -> tuple[Any, bool]:
     refuse_frames(1, frame)
     found = announced(data)
     if found is None or (data.startswith(PNG) and not png_is_whole(data)):
         raise _damaged()
-    check_pixels(found.rows, found.columns, found.bytes_each)
+    limits.check_image(found.rows, found.columns, found.bytes_each)
     if data.startswith(JPEG) and not jpeg_is_whole(data):
         raise truncated("a JPEG")
     return cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED), False
 
 
-def _tiff(data: bytes, frame: int | None) -> tuple[Any, bool]:
+def _tiff(data: bytes, frame: int | None, limits: Limits) -> tuple[Any, bool]:
     """The page's pixels, and whether they are still to be turned over."""
     pages = tiff_pages(data)
     refuse_frames(len(pages), frame)
     tags = pages[frame or 0]
     found = tiff_page(tags)
-    check_pixels(found.rows, found.columns, found.bytes_each)
+    limits.check_image(found.rows, found.columns, found.bytes_each)
     one = (frame or 0, (frame or 0) + 1)
     _, images = cv2.imdecodemulti(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED, range=one)
     # OpenCV turns white-is-zero over at 8 bits, and leaves it at 16.

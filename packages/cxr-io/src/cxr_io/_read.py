@@ -14,7 +14,7 @@ from cxr_io._dataset import looks_like_dicom, untrusted
 from cxr_io._errors import CxrError
 from cxr_io._geometry import aspect, spacing
 from cxr_io._intensity import check_policy
-from cxr_io._limits import refuse_frames
+from cxr_io._limits import LIMITS, Limits, refuse_frames
 from cxr_io._nifti import looks_like_nifti, read_slice
 from cxr_io._raster import SIGNATURES, read_raster
 from cxr_io._raw import JSRT_SPACING_MM, is_jsrt, read_jsrt
@@ -39,13 +39,15 @@ class Radiograph:
     aspect: float = 1.0
 
 
-def read(path: str | Path, *, intensity: str = "minmax", frame: int | None = None) -> Radiograph:
+def read(
+    path: str | Path, *, intensity: str = "minmax", frame: int | None = None, limits: Limits = LIMITS
+) -> Radiograph:
     """Read a DICOM, PNG, JPEG, TIFF or NIfTI radiograph.
 
     `intensity` is one of `POLICIES`: `minmax` spreads the values from smallest to largest over 0..65535, `percentile`
     those from the 0.5th to the 99.5th percentile; `window` takes the file's first VOI LUT or, without one, its first
     window, and where it has neither is `minmax`. Padding has no say and is 0. A file of several frames needs `frame`,
-    from 0.
+    from 0. `limits` are the most pixels and bytes that are taken on.
 
     Raises `CxrError` for what is no radiograph; its code says why: missing_file, not_an_image, unreadable, truncated,
     no_pixels, not_a_radiograph, multi_frame, volume, missing_codec, too_small, too_large, constant.
@@ -54,18 +56,18 @@ def read(path: str | Path, *, intensity: str = "minmax", frame: int | None = Non
     path = Path(path)
     kind = kind_of(path)
     if kind == "dicom":
-        pixels, ds = _dicom.read_dicom(path, intensity, frame)
+        pixels, ds = _dicom.read_dicom(path, intensity, frame, limits)
         with untrusted():
             found, source = spacing(ds)
             return Radiograph(pixels, found, _dicom.metadata(ds), *identifiers(ds), source, aspect(ds))
     if kind == "nifti":
         refuse_frames(1, frame)
-        pixels, found = read_slice(path, intensity)
+        pixels, found = read_slice(path, intensity, limits)
         return Radiograph(pixels, found, spacing_from="pixdim", aspect=found[0] / found[1])
     if kind == "jsrt":
         refuse_frames(1, frame)
         return Radiograph(read_jsrt(path, intensity), (JSRT_SPACING_MM, JSRT_SPACING_MM))
-    return Radiograph(read_raster(path, intensity, frame))
+    return Radiograph(read_raster(path, intensity, frame, limits))
 
 
 def identifiers(ds: Any) -> tuple[str | None, str | None]:

@@ -39,6 +39,8 @@ class ShardReader:
         name, expected = self._names[shard], int(self._counts[shard])
         try:
             opened = _Shard(self._folder.open(name))
+        except CxrError:  # not reached, which says nothing of the shard
+            raise
         except (OSError, ValueError) as error:
             why = getattr(error, "strerror", None) or error
             return CxrError("damaged", f"expected a shard at {self._folder}/{name}: {why}")

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from cxr_io._errors import CxrError
 from cxr_io._intensity import FULL, check_policy
-from cxr_io._limits import check_pixels
+from cxr_io._limits import LIMITS
 from cxr_io._read import Radiograph
 
 _POLE = 3**0.5 - 2
@@ -64,7 +64,7 @@ def _grid(pixels: NDArray[Any], short_side: int, aspect: float) -> tuple[int, in
         raise CxrError("usage", f"expected a short side of at least 1 pixel, got {short_side}")
     sides = (pixels.shape[0] * aspect, float(pixels.shape[1]))
     rows, columns = (max(1, round(side * (short_side / min(sides)))) for side in sides)
-    check_pixels(rows, columns)
+    LIMITS.check_image(rows, columns)
     return rows, columns
 
 

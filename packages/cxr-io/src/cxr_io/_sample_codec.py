@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from cxr_io._errors import CxrError
 from cxr_io._png import png, unpng
+from cxr_io._stored_png import fits, stored_png
 
 
 def jxl(image: NDArray[Any]) -> bytes:
@@ -30,8 +31,12 @@ def unjxl(data: bytes) -> NDArray[Any]:
         raise ValueError(f"a JPEG XL does not decode: {error}") from error
 
 
+def _png(image: NDArray[Any]) -> bytes:
+    return stored_png(image) if image.dtype == np.uint16 and fits(image) else png(image)
+
+
 CODECS: dict[str, tuple[Callable[[NDArray[Any]], bytes], Callable[[bytes], NDArray[Any]]]] = {
-    "png": (png, unpng),
+    "png": (_png, unpng),
     "jxl": (jxl, unjxl),
 }
 """Writer and reader of pixels, by extension."""

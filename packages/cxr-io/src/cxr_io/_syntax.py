@@ -25,7 +25,7 @@ from pydicom.uid import (
 from cxr_io import _codecs
 from cxr_io._codestream import JPEG, announced, jpeg_is_whole
 from cxr_io._errors import CxrError
-from cxr_io._limits import check_pixels, truncated
+from cxr_io._limits import Limits, truncated
 
 _NATIVE = (ImplicitVRLittleEndian, ExplicitVRLittleEndian, ExplicitVRBigEndian, DeflatedExplicitVRLittleEndian)
 
@@ -40,7 +40,7 @@ def is_decodable(syntax: str) -> bool:
     return syntax in _NATIVE or (syntax in _codecs.SYNTAXES and _codecs.is_available(syntax))
 
 
-def decode(ds: Dataset, frame: int) -> tuple[NDArray[Any], str]:
+def decode(ds: Dataset, frame: int, limits: Limits) -> tuple[NDArray[Any], str]:
     """Stored samples (H, W) or (H, W, 3) of a frame, untouched, and the photometric interpretation that they are in."""
     syntax = str(ds.file_meta.TransferSyntaxUID)
     if not is_decodable(syntax):
@@ -54,7 +54,7 @@ def decode(ds: Dataset, frame: int) -> tuple[NDArray[Any], str]:
         _refuse_truncated(ds)
         options: dict[str, Any] = {"view_only": True}
     else:
-        _refuse_codestream(ds, syntax, frame)
+        _refuse_codestream(ds, syntax, frame, limits)
         _codecs.register()
         options = {"decoding_plugin": _codecs.NAME}
     # The table of intensities masks unused bits; pydicom would copy the picture for it.
@@ -73,14 +73,14 @@ def _refuse_truncated(ds: Dataset) -> None:
         raise CxrError("truncated", f"expected {expected:,} bytes of pixels, got {len(ds.PixelData):,}; copy it again")
 
 
-def _refuse_codestream(ds: Dataset, syntax: str, frame: int) -> None:
+def _refuse_codestream(ds: Dataset, syntax: str, frame: int, limits: Limits) -> None:
     if syntax == RLELossless:  # announces nothing, and its decoder stops at the frame's end
         return
     codestream = get_frame(ds.PixelData, frame, number_of_frames=int(ds.get("NumberOfFrames") or 1))
     found = announced(codestream)
     if found is None:
         raise CxrError("unreadable", f"expected a codestream of {syntax_name(syntax)}, got none in PixelData")
-    check_pixels(found.rows, found.columns, found.bytes_each)
+    limits.check_image(found.rows, found.columns, found.bytes_each)
     expected = (ds.Rows, ds.Columns, ds.SamplesPerPixel)
     if found[:3] != expected:
         raise CxrError(

@@ -7,7 +7,7 @@ from typing import Literal, get_args
 
 from raddino_encoders._errors import EncoderError
 
-Fit = Literal["letterbox", "crop"]
+Fit = Literal["letterbox", "crop", "stretch"]
 
 
 @dataclass(frozen=True)
@@ -24,26 +24,34 @@ class Placement:
 
 
 def place(height: int, width: int, side: int, fit: Fit, short_side: int | None = None) -> Placement:
-    """The placement of a height x width image on a side x side input; the aspect ratio is kept.
+    """The placement of a height x width image on a side x side input.
 
     Args:
         height: rows of the image.
         width: columns of the image.
         side: side of the input in pixels.
         fit: "letterbox" resizes the long side to `side` and keeps everything; "crop" resizes the short side and
-            cuts the centre.
+            cuts the centre; "stretch" makes it square and doesn't keep the aspect ratio.
         short_side: length of the short side before the crop, where it differs from `side`.
 
     Raises:
         EncoderError: another `fit`.
     """
+    if fit == "stretch":
+        return Placement(side, side, 0, 0)
+    short, long = min(height, width), max(height, width)
     if fit == "letterbox":
-        scale = side / max(height, width)
+        lengths = {long: side, short: max(round(side * short / long), 1)}
     elif fit == "crop":
-        scale = max(short_side or side, side) / min(height, width)
+        # Rounded down, as torchvision and transformers do.
+        short_side = max(short_side or side, side)
+        lengths = {long: int(short_side * long / short), short: short_side}
     else:
         raise EncoderError(f"fit: expected one of {', '.join(get_args(Fit))}, got {fit!r}")
-    # At least 2: torch's antialiased cubic gives wrong pixels for a width of 1 (seen in torch 2.15).
-    rows, columns = max(round(height * scale), 2), max(round(width * scale), 2)
-    # Floor division for negative numbers as well: torchvision's and transformers' centre crops round alike.
-    return Placement(rows, columns, (side - rows) // 2, (side - columns) // 2)
+    rows, columns = lengths[height], lengths[width]
+    return Placement(rows, columns, _start(side, rows), _start(side, columns))
+
+
+def _start(side: int, length: int) -> int:
+    """Half of what is left over: rounded down where there is a border, up (a smaller cut) where there is a crop."""
+    return (side - length) // 2 if length < side else -((length - side) // 2)

@@ -7,23 +7,36 @@ import re
 import torch
 from torch import Tensor
 
-from raddino_encoders._encoder import Encoder
+from raddino_encoders._backbone import Backbone, Loaded, Pair
 from raddino_encoders._errors import EncoderError
 from raddino_encoders._preprocess import Preprocessing
 
 _FORM = re.compile(r"(\d+)(?:@(\d+)/(\d+))?")
 
 
-def load_pixels(spec: str, argument: str, device: str | torch.device) -> Encoder:
+class _Pixels(Backbone):
+    def __init__(self, n: int, patch: int) -> None:
+        super().__init__()
+        self._n, self._patch = n, patch
+
+    def last(self, x: Tensor) -> Pair:
+        rows, columns = (area_weights(side, self._n).to(x) for side in x.shape[-2:])
+        flat = (rows @ x[:, 0] @ columns.T).flatten(1)
+        std, mean = torch.std_mean(flat, dim=1, keepdim=True, correction=0)
+        # Rounding leaves a flat image a deviation of about 1e-7, which must not be blown up to 1.
+        cls = torch.where(std > 1e-6, (flat - mean) / std.clamp_min(1e-6), torch.zeros_like(flat))
+        return cls, torch.nn.functional.pixel_unshuffle(x, self._patch)
+
+
+def load_pixels(spec: str, argument: str) -> Loaded:
     """An encoder whose class token is the n x n picture and whose patch tokens are raw pixels.
 
     Class token (B, n*n): the input averaged over n x n equal areas, standardised per image (a flat image gives zeros).
     Patch tokens (B, p*p, S/p, S/p): each patch's pixels in [0, 1], row by row.
 
     Args:
-        spec: the whole spec, for names and messages.
+        spec: the whole spec, for messages.
         argument: "<n>" or "<n>@<image size>/<patch size>"; 224/14 by default.
-        device: where tokens are computed.
 
     Raises:
         EncoderError: another form, n outside 1..S, S not a multiple of p.
@@ -36,18 +49,8 @@ def load_pixels(spec: str, argument: str, device: str | torch.device) -> Encoder
         raise EncoderError(f"{spec!r}: expected an image size that is a multiple of the patch size, got {size}/{patch}")
     if not 1 <= n <= size:
         raise EncoderError(f"{spec!r}: expected n from 1 to the image size {size}, got {n}")
-    areas = area_weights(size, n).to(device)
-
-    def backbone(x: Tensor) -> tuple[Tensor, Tensor]:
-        flat = (areas @ x[:, 0] @ areas.T).flatten(1)
-        std, mean = torch.std_mean(flat, dim=1, keepdim=True, correction=0)
-        # Rounding leaves a flat image a deviation of about 1e-7, which must not be blown up to 1.
-        cls = torch.where(std > 1e-6, (flat - mean) / std.clamp_min(1e-6), torch.zeros_like(flat))
-        patches = torch.nn.functional.pixel_unshuffle(x, patch)
-        return cls, patches
-
     preprocessing = Preprocessing(size, mean=(0.0,), std=(1.0,))
-    return Encoder(spec, backbone, preprocessing, embed_dim=n * n, patch_size=patch, device=device)
+    return Loaded(_Pixels(n, patch), preprocessing, embed_dim=n * n, patch_size=patch)
 
 
 def area_weights(size: int, n: int) -> Tensor:

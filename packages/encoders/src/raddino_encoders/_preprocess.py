@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.nn.functional import interpolate
 
 from raddino_encoders._errors import EncoderError
 from raddino_encoders._geometry import Fit, Placement, place
+from raddino_encoders._read import Picture, to_grey
+from raddino_encoders._resample import Resample, resize, resize_spline
 
 
 @dataclass(frozen=True)
@@ -21,35 +22,50 @@ class Preprocessing:
     """How an encoder wants its input; means and standard deviations are of pixels in [0, 1], one per channel."""
 
     size: int
+    """Side of the input in pixels."""
     mean: tuple[float, ...]
     std: tuple[float, ...]
     short_side: int | None = None
+    """Short side before the centre crop, where it differs from `size`."""
+    resample: Resample = "bicubic"
+    spline: bool = False
+    """Images deeper than 8 bits are resized by cubic B-splines, as RAD-DINO's were before they became 8 bits."""
+    fit: Fit = "crop"
+    """What the encoder was released with."""
+    source: str = ""
+    """Where these numbers come from."""
 
-    def images(self, images: Sequence[NDArray[Any]], fit: Fit) -> Tensor:
+    def at(self, size: int) -> Preprocessing:
+        """The same for another side of the input; the part that a crop leaves out stays the same."""
+        short = None if self.short_side is None else round(self.short_side * size / self.size)
+        return replace(self, size=size, short_side=short)
+
+    def images(self, images: Sequence[Picture], fit: Fit | None) -> Tensor:
         """Normalised float32 (B, C, size, size); grey is repeated where the encoder has three channels."""
         if not len(images):
             raise EncoderError("images: expected at least one, got none")
-        squares = torch.stack([self._square(image, fit, i) for i, image in enumerate(images)])
-        mean = torch.tensor(self.mean).view(1, -1, 1, 1)
-        std = torch.tensor(self.std).view(1, -1, 1, 1)
-        return (squares.expand(-1, len(self.mean), -1, -1) - mean) / std
+        squares = np.stack([self._square(image, fit or self.fit, i) for i, image in enumerate(images)])
+        mean, std = (torch.tensor(values).view(1, -1, 1, 1) for values in (self.mean, self.std))
+        return (torch.from_numpy(squares).unsqueeze(1).expand(-1, len(self.mean), -1, -1) - mean) / std
 
-    def _square(self, image: NDArray[Any], fit: Fit, index: int) -> Tensor:
-        pixels = to_unit(image, index)
-        at = place(image.shape[0], image.shape[1], self.size, fit, self.short_side)
-        # The antialiased cubic of PIL, with which released encoders were trained; it overshoots, hence the clamp.
-        small = interpolate(pixels[None, None], (at.height, at.width), mode="bicubic", antialias=True).clamp(0, 1)
+    def _square(self, image: Picture, fit: Fit, index: int) -> NDArray[np.float32]:
+        pixels = to_grey(image, f"image {index}")
+        at = place(pixels.shape[0], pixels.shape[1], self.size, fit, self.short_side)
+        if self.spline and pixels.dtype != np.uint8:
+            small = resize_spline(pixels, at.height, at.width)
+        else:
+            small = resize(pixels, at.height, at.width, self.resample)
         # Black border: radiographs end in black (air, collimator).
-        square = torch.zeros(1, self.size, self.size)
+        square = np.zeros((self.size, self.size), np.float32)
         rows, columns = _overlap(at, self.size)
-        square[0, rows[0], columns[0]] = small[0, 0, rows[1], columns[1]]
+        square[rows[0], columns[0]] = small[rows[1], columns[1]]
         return square
 
-    def masks(self, masks: Sequence[NDArray[Any]], fit: Fit) -> NDArray[Any]:
+    def masks(self, masks: Sequence[NDArray[Any]], fit: Fit | None) -> NDArray[Any]:
         """Masks (H, W), any integer or boolean type, to (B, size, size) of that type: nearest pixel, border 0."""
         if not len(masks):
             raise EncoderError("masks: expected at least one, got none")
-        return np.stack([self._square_mask(mask, fit, i) for i, mask in enumerate(masks)])
+        return np.stack([self._square_mask(mask, fit or self.fit, i) for i, mask in enumerate(masks)])
 
     def _square_mask(self, mask: NDArray[Any], fit: Fit, index: int) -> NDArray[Any]:
         if mask.ndim != 2 or not mask.size or mask.dtype.kind not in "biu":
@@ -60,24 +76,6 @@ class Preprocessing:
         rows, columns = _overlap(at, self.size)
         square[rows[0], columns[0]] = small[rows[1], columns[1]]
         return square
-
-
-def to_unit(image: NDArray[Any], index: int = 0) -> Tensor:
-    """A grey image (H, W) as float32 in [0, 1]: uint8 over 255, uint16 over 65535, floats as they are.
-
-    Raises:
-        EncoderError: another shape or type, floats outside [0, 1] or not finite; the message names `index`.
-    """
-    if image.ndim != 2 or not image.size:
-        raise EncoderError(f"image {index}: expected a grey image (H, W), got shape {image.shape}")
-    if image.dtype in (np.uint8, np.uint16):
-        return torch.from_numpy(image.astype(np.float32) / np.float32(np.iinfo(image.dtype).max))
-    if image.dtype.kind != "f":
-        raise EncoderError(f"image {index}: expected uint8, uint16 or floats in [0, 1], got {image.dtype}")
-    low, high = float(image.min()), float(image.max())
-    if not (low >= 0 and high <= 1):  # also false for NaN
-        raise EncoderError(f"image {index}: expected floats in [0, 1], got {low:g} to {high:g}; rescale it")
-    return torch.from_numpy(image.astype(np.float32))
 
 
 def _nearest(length: int, target: int) -> NDArray[np.int64]:

@@ -1,4 +1,4 @@
-"""Any timm backbone: `timm:<name>@<weights.safetensors>`, or untrained without weights. Nothing is downloaded."""
+"""Any timm backbone: `timm:<name>@<weights>`, or untrained without weights; other projects' files go through it too."""
 
 from __future__ import annotations
 
@@ -6,16 +6,16 @@ import difflib
 from pathlib import Path
 from typing import Any
 
-import safetensors
-import safetensors.torch
 import timm
 import timm.data
 import torch
 from torch import Tensor
 
-from raddino_encoders._encoder import Encoder, to_grid
-from raddino_encoders._errors import EncoderError, check_fit
+from raddino_encoders._backbone import Backbone, Loaded, Pair, split_tokens, to_grid
+from raddino_encoders._errors import EncoderError
 from raddino_encoders._preprocess import Preprocessing
+from raddino_encoders._resample import KERNELS
+from raddino_encoders._weights import fill, fingerprint, read_weights, without
 
 
 def near_names(name: str, count: int = 5) -> list[str]:
@@ -23,17 +23,72 @@ def near_names(name: str, count: int = 5) -> list[str]:
     return difflib.get_close_matches(name, timm.list_models(), n=count, cutoff=0.5)
 
 
-def load_timm(spec: str, name: str, weights: Path | None, seed: int, device: str | torch.device) -> Encoder:
+class TimmBackbone(Backbone):
     """A timm model without its classifier.
 
     The class token is the model's own where it has one, else the mean of the patch tokens (CNNs, pooled ViTs, Swin).
+    """
+
+    def __init__(self, model: Any) -> None:
+        super().__init__()
+        self.model = model
+        self._prefix = int(getattr(model, "num_prefix_tokens", 0) or 0)
+        self.pooled = not (self._prefix and getattr(model, "cls_token", None) is not None)
+        if not self.pooled:
+            self._patch = int(model.patch_embed.patch_size[0])
+            self.most_layers = len(model.blocks) if hasattr(model, "forward_intermediates") else 1
+
+    def last(self, x: Tensor) -> Pair:
+        try:
+            features = self.model.forward_features(x)
+        except AssertionError as error:  # of networks whose input has one size, such as Swin
+            sides = " x ".join(map(str, x.shape[2:]))
+            raise EncoderError(f"{type(self.model).__name__} can't read an input of {sides} ({error})") from error
+        if not self.pooled:
+            return split_tokens(features, self._prefix, x, self._patch)
+        grid = self._grid(features)
+        return grid.mean((2, 3)), grid
+
+    def forward(self, x: Tensor, layers: int) -> list[Pair]:
+        if layers == 1:
+            return [self.last(x)]
+        found = self.model.forward_intermediates(
+            x, indices=layers, norm=True, output_fmt="NLC", intermediates_only=True, return_prefix_tokens=True
+        )
+        return [
+            split_tokens(torch.cat((prefix, patches), 1), self._prefix, x, self._patch) for patches, prefix in found
+        ]
+
+    def _grid(self, features: object) -> Tensor:
+        if isinstance(features, Tensor) and features.ndim == 4:
+            # Swin and its kin put channels last; num_features tells which axis they are.
+            last = features.shape[-1] == self.model.num_features and features.shape[1] != self.model.num_features
+            return features.permute(0, 3, 1, 2) if last else features
+        if isinstance(features, Tensor) and features.ndim == 3:
+            patches = features[:, self._prefix :]
+            side = round(patches.shape[1] ** 0.5)
+            if side * side == patches.shape[1]:
+                return to_grid(patches, side, side)
+        got = tuple(features.shape) if isinstance(features, Tensor) else type(features).__name__
+        raise EncoderError(f"expected features on a square grid, got {got}; choose another timm model")
+
+
+def build(name: str, **options: Any) -> Any:
+    """A timm model without its classifier, for any input size where it is a vision transformer."""
+    kind = timm.model_entrypoint(name).__module__.rpartition(".")[2]
+    dynamic = {"dynamic_img_size": True} if kind == "vision_transformer" else {}
+    return timm.create_model(name, pretrained=False, num_classes=0, **dynamic, **options)
+
+
+def load_timm(spec: str, name: str, weights: Path | None, seed: int) -> Loaded:
+    """A timm model with weights from a file, or without any.
 
     Args:
-        spec: the name it gets.
+        spec: the whole spec, for messages.
         name: timm's model name.
-        weights: a safetensors file; a classifier in it is left out. None: initialised from `seed`.
+        weights: safetensors or a PyTorch file of tensors; a classifier in it is left out. None: initialised from
+            `seed`.
         seed: of the initialisation.
-        device: where tokens are computed.
 
     Raises:
         EncoderError: unknown name (near ones listed), weights that can't be read or don't fit (each key listed),
@@ -46,59 +101,33 @@ def load_timm(spec: str, name: str, weights: Path | None, seed: int, device: str
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         try:
-            model = timm.create_model(name, pretrained=False, num_classes=0)
+            model = build(name)
         except RuntimeError as error:  # the name is known, its tag (after the dot) is not
             raise EncoderError(f"{spec!r}: timm can't build {name!r} ({error})") from error
     if weights is not None:
-        _load_weights(model, weights)
-    model.eval().requires_grad_(False).to(device)
+        heads = model.pretrained_cfg.get("classifier") or ()
+        prefixes = tuple(f"{head}." for head in ((heads,) if isinstance(heads, str) else heads))
+        fill(model, without(read_weights(weights), prefixes), weights)
     settings = timm.data.resolve_model_data_config(model)
     size = int(settings["input_size"][-1])
-    short = round(size / float(settings["crop_pct"]))
-    preprocessing = Preprocessing(size, tuple(settings["mean"]), tuple(settings["std"]), short)
-
-    def backbone(x: Tensor) -> tuple[Tensor, Tensor]:
-        return _tokens(model, spec, model.forward_features(x))
-
-    with torch.inference_mode():
-        channels = len(settings["mean"])
-        cls, patches = backbone(torch.zeros(1, channels, size, size, device=device))
-    return Encoder(
-        spec, backbone, preprocessing, embed_dim=cls.shape[1], patch_size=size // patches.shape[-1], device=device
+    preprocessing = Preprocessing(
+        size,
+        tuple(settings["mean"]),
+        tuple(settings["std"]),
+        round(size / float(settings["crop_pct"])),
+        resample=next((kernel for kernel in KERNELS if kernel == settings["interpolation"]), "bicubic"),
+        source=f"timm's {name}",
     )
+    return of_model(spec, model, preprocessing, fingerprint(weights) if weights else None)
 
 
-def _tokens(model: Any, spec: str, features: object) -> tuple[Tensor, Tensor]:
-    if isinstance(features, Tensor) and features.ndim == 4:
-        # Swin and its kin put channels last; num_features tells which axis they are.
-        last = features.shape[-1] == model.num_features and features.shape[1] != model.num_features
-        grid = features.permute(0, 3, 1, 2) if last else features
-        return grid.mean((2, 3)), grid
-    if isinstance(features, Tensor) and features.ndim == 3:
-        prefix = int(getattr(model, "num_prefix_tokens", 0))
-        patches = features[:, prefix:]
-        side = round(patches.shape[1] ** 0.5)
-        if side * side == patches.shape[1]:
-            has_class = prefix > 0 and getattr(model, "cls_token", None) is not None
-            cls = features[:, 0] if has_class else patches.mean(1)
-            return cls, to_grid(patches, side, side)
-    got = tuple(features.shape) if isinstance(features, Tensor) else type(features).__name__
-    raise EncoderError(f"{spec!r}: expected features on a square grid, got {got}; choose another timm model")
-
-
-def _load_weights(model: Any, path: Path) -> None:
-    try:
-        state = safetensors.torch.load_file(path)
-    except (OSError, safetensors.SafetensorError) as error:
-        raise EncoderError(f"{path}: expected a safetensors file ({error})") from error
-    expected = model.state_dict()
-    heads = model.pretrained_cfg.get("classifier") or ()
-    prefixes = tuple(f"{head}." for head in ((heads,) if isinstance(heads, str) else heads))
-    state = {k: v for k, v in state.items() if k in expected or not k.startswith(prefixes)}
-    shapes = [
-        f"{k} {tuple(state[k].shape)} instead of {tuple(expected[k].shape)}"
-        for k in expected.keys() & state.keys()
-        if expected[k].shape != state[k].shape
-    ]
-    check_fit(path, expected.keys() - state.keys(), state.keys() - expected.keys(), shapes)
-    model.load_state_dict(state)
+def of_model(spec: str, model: Any, preprocessing: Preprocessing, revision: str | None) -> Loaded:
+    """What `load` needs to know of a timm model, found by trying it once."""
+    backbone = TimmBackbone(model.eval())
+    with torch.inference_mode():
+        try:
+            size = preprocessing.size
+            cls, patches = backbone(torch.zeros(1, len(preprocessing.mean), size, size), 1)[0]
+        except EncoderError as error:
+            raise EncoderError(f"{spec!r}: {error}") from error
+    return Loaded(backbone, preprocessing, cls.shape[1], size // patches.shape[-1], revision)

@@ -1,4 +1,4 @@
-"""Encoders in transformers' format: any local folder with a DINOv2 `config.json`. Nothing is downloaded."""
+"""Encoders in transformers' format: any local folder whose `config.json` has one of `MODEL_TYPES`."""
 
 from __future__ import annotations
 
@@ -8,19 +8,42 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from raddino_encoders._encoder import Encoder, to_grid
+from raddino_encoders._backbone import Backbone, Loaded, Pair, split_tokens, to_grid
 from raddino_encoders._errors import EncoderError, check_fit
 from raddino_encoders._folder import encoder_folder, read_config, read_preprocessing
+from raddino_encoders._weights import fingerprint
+
+# What CLIP and SigLIP have beside the encoder of images.
+_TEXT = ("text_model.", "text_projection", "visual_projection", "logit_")
 
 
-def load_transformers(spec: str, path: Path, seed: int | None, device: str | torch.device) -> Encoder:
-    """A Dinov2Model or Dinov2WithRegistersModel.
+class _Transformer(Backbone):
+    """The class token, registers and patches of DINOv2, DINOv3 and CLIP; SigLIP, which has none, pools its patches."""
+
+    def __init__(self, model: Any, config: Any, norm: str, prefix: int, options: dict[str, bool]) -> None:
+        super().__init__()
+        self.model = model
+        self.most_layers = int(config.num_hidden_layers)
+        self._patch, self._norm, self._prefix, self._options = int(config.patch_size), norm, prefix, options
+
+    def forward(self, x: Tensor, layers: int) -> list[Pair]:
+        hidden = self.model(pixel_values=x, output_hidden_states=True, **self._options).hidden_states[-layers:]
+        return [self._pair(getattr(self.model, self._norm)(tokens), x) for tokens in hidden]
+
+    def _pair(self, tokens: Tensor, x: Tensor) -> Pair:
+        if self._prefix:
+            return split_tokens(tokens, self._prefix, x, self._patch)
+        grid = to_grid(tokens, x.shape[-2] // self._patch, x.shape[-1] // self._patch)
+        return self.model.head(tokens), grid
+
+
+def load_transformers(path: Path, seed: int | None, revision: str | None = None) -> Loaded:
+    """A Dinov2Model, Dinov2WithRegistersModel, DINOv3ViTModel, CLIPVisionModel or SiglipVisionModel.
 
     Args:
-        spec: the name it gets.
         path: the folder, or a run folder with `encoder/` in it.
         seed: None loads `model.safetensors`; a number leaves it out and initialises afresh from it.
-        device: where tokens are computed.
+        revision: where it came from, if that is known.
 
     Raises:
         EncoderError: transformers is not installed, files missing or damaged, weights that don't fit (each listed).
@@ -28,40 +51,33 @@ def load_transformers(spec: str, path: Path, seed: int | None, device: str | tor
     folder = encoder_folder(path)
     settings = read_config(folder)
     try:
-        from transformers import AutoConfig, AutoModel
+        import transformers
     except ImportError as error:
         raise EncoderError(
-            f"{spec}: needs transformers or ssl-core; pip install 'raddino-encoders[transformers]'"
+            f"{folder}: needs transformers or ssl-core; pip install 'raddino-encoders[transformers]'"
         ) from error
-    config = AutoConfig.from_pretrained(str(folder), local_files_only=True)
+    kind = str(settings["model_type"]).removesuffix("_vision_model")
+    family = {"clip": "CLIPVision", "siglip": "SiglipVision"}.get(kind)
+    config_class = getattr(transformers, f"{family}Config") if family else transformers.AutoConfig
+    config = config_class.from_pretrained(str(folder), local_files_only=True)
+    model_class = getattr(transformers, f"{family}Model") if family else transformers.AutoModel
     if seed is not None:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            model = AutoModel.from_config(config)
+            model = model_class(config) if family else model_class.from_config(config)
     else:
-        model = _pretrained(folder, config, AutoModel)
-    model.eval().requires_grad_(False).to(device)
-    patch = int(config.patch_size)
-    preprocessing = read_preprocessing(folder, int(config.image_size), patch, int(config.num_channels))
-    side = preprocessing.size // patch
+        model = _pretrained(folder, config, model_class)
+        revision = revision or fingerprint(min(folder.glob("model*.safetensors")))
+    norm = {"clip": "post_layernorm", "siglip": "post_layernorm", "dinov3_vit": "norm"}.get(kind, "layernorm")
     # Tokens come as class, registers, patches.
-    first = 1 + int(settings.get("num_register_tokens") or getattr(config, "num_register_tokens", 0) or 0)
-
-    def backbone(x: Tensor) -> tuple[Tensor, Tensor]:
-        tokens = model(pixel_values=x).last_hidden_state
-        return tokens[:, 0], to_grid(tokens[:, first:], side, side)
-
-    return Encoder(
-        spec,
-        backbone,
-        preprocessing,
-        embed_dim=int(config.hidden_size),
-        patch_size=patch,
-        device=device,
-    )
+    prefix = 0 if kind == "siglip" else 1 + int(getattr(config, "num_register_tokens", 0) or 0)
+    backbone = _Transformer(model, config, norm, prefix, {"interpolate_pos_encoding": True} if family else {})
+    patch, channels = int(config.patch_size), int(config.num_channels)
+    preprocessing = read_preprocessing(folder, settings, patch, channels)
+    return Loaded(backbone, preprocessing, int(config.hidden_size), patch, revision)
 
 
-def _pretrained(folder: Path, config: Any, auto_model: Any) -> Any:
+def _pretrained(folder: Path, config: Any, model_class: Any) -> Any:
     from transformers.utils import logging
 
     if not any(folder.glob("model*.safetensors")):
@@ -71,9 +87,11 @@ def _pretrained(folder: Path, config: Any, auto_model: Any) -> Any:
         )
     bars = logging.is_progress_bar_enabled()
     logging.disable_progress_bar()  # a library draws no bars; callers have `progress`
+    told = logging.get_verbosity()
+    logging.set_verbosity_error()  # what doesn't fit is an error below, and texts are left out on purpose
     try:
         # Asked to go on despite wrong shapes, transformers reports them all instead of stopping at the first.
-        model, info = auto_model.from_pretrained(
+        model, info = model_class.from_pretrained(
             str(folder),
             config=config,
             local_files_only=True,
@@ -85,8 +103,10 @@ def _pretrained(folder: Path, config: Any, auto_model: Any) -> Any:
     except Exception as error:  # safetensors' and transformers' errors share no base
         raise EncoderError(f"{folder}: model.safetensors can't be read ({error})") from error
     finally:
+        logging.set_verbosity(told)
         if bars:
             logging.enable_progress_bar()
+    surplus = [key for key in info["unexpected_keys"] if not key.startswith(_TEXT)]
     shapes = [f"{key} {tuple(got)} instead of {tuple(want)}" for key, got, want in info["mismatched_keys"]]
-    check_fit(folder, info["missing_keys"], info["unexpected_keys"], shapes)
+    check_fit(folder, info["missing_keys"], surplus, shapes)
     return model

@@ -17,8 +17,10 @@ class Protocol:
     """What to measure on a data set, and how it is split."""
 
     dataset: str
+    layouts: tuple[str, ...]
+    """Names of the data set's layouts in cxr-io."""
     findings: tuple[str, ...] = ()
-    """Binary targets."""
+    """Binary targets, named as in the data set; case and underscores don't count."""
     numbers: Mapping[str, str] = field(default_factory=dict)
     """Continuous targets, with their units."""
     metrics: tuple[str, ...] = ()
@@ -35,6 +37,7 @@ class Protocol:
 PROTOCOLS: dict[str, Protocol] = {
     "vindr": Protocol(
         "VinDr-CXR",
+        ("vindr-cxr",),
         findings=(
             "lung opacity", "cardiomegaly", "pleural thickening", "aortic enlargement", "pulmonary fibrosis",
             "tuberculosis", "pleural effusion",
@@ -47,14 +50,16 @@ PROTOCOLS: dict[str, Protocol] = {
     ),
     "rsna": Protocol(
         "RSNA Pneumonia Detection Challenge",
-        findings=("pneumonia",),
+        ("rsna",),
+        findings=("lung opacity",),  # what the challenge calls pneumonia in its labels
         metrics=("average_precision", "auroc"),
         split="a fifth of the images as test (5,337), by patient; which ones is not known",
         known_from="RadJEPA's README; a page about it (the number of test images)",
     ),
     "candid-ptx": Protocol(
         "CANDID-PTX",
-        findings=("pneumothorax", "chest tube", "rib fracture"),
+        ("candid-ptx",),
+        findings=("pneumothorax", "chest tube", "acute rib fracture"),
         metrics=("average_precision",),
         macro=True,
         split="by patient; the paper's own is not known",
@@ -63,6 +68,7 @@ PROTOCOLS: dict[str, Protocol] = {
     ),
     "mimic-metadata": Protocol(
         "MIMIC-CXR with MIMIC-IV",
+        ("mimic-cxr-jpg", "mimic-cxr"),
         findings=("sex",),
         numbers={"age": "years", "weight_kg": "kg", "bmi": "kg/m2"},
         metrics=("auroc", "mae", "r2", "pearson"),

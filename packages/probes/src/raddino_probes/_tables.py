@@ -6,7 +6,7 @@ import csv
 import io
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any, Literal, get_args
 
@@ -33,9 +33,45 @@ def render(results: Sequence[Result] | Sequence[Comparison], form: Form = "termi
     Raises:
         ProbeError: another form.
     """
+    rows = [asdict(result) for result in results]
+    return _drawn(rows, [_merged(row) for row in rows], form)
+
+
+def render_models(results: Mapping[str, Sequence[Result]], form: Form = "terminal") -> str:
+    """One table of several models, such as encoders: a line for each target, group and metric, a column for each model.
+
+    What a model has no result of is "-". "csv" and "json" have a line for each result, its "model" first.
+
+    Args:
+        results: by model.
+        form: as for `render`.
+
+    Raises:
+        ProbeError: another form.
+    """
+    rows = [{"model": model, **asdict(result)} for model, found in results.items() for result in found]
+    lines: dict[tuple[str, str, str], dict[str, Any]] = {}
+    for result in (result for found in results.values() for result in found):
+        line: dict[str, Any] = {
+            "name": result.name,
+            "rows": result.group,
+            "metric": result.metric,
+            **dict.fromkeys(results, "-"),
+        }
+        line |= {"n": result.n, "positives": result.positives, "reason": result.reason}
+        lines.setdefault((result.name, result.group, result.metric), line)
+    for model, found in results.items():
+        for result in found:
+            if result.estimable:
+                words = f"{result.value:.3f}{_interval(result.low, result.high)}"
+                lines[result.name, result.group, result.metric][model] = words
+    return _drawn(rows, list(lines.values()), form)
+
+
+def _drawn(rows: list[dict[str, Any]], lines: list[dict[str, Any]], form: Form) -> str:
+    """Rows with every field for programs, or lines of fewer for people, whichever the form takes."""
     if form not in get_args(Form):
         raise ProbeError(f"form: expected one of {', '.join(get_args(Form))}, got {form!r}")
-    rows = [asdict(result) for result in results]
     if form == "json":
         return json.dumps([{key: _known(value) for key, value in row.items()} for row in rows], indent=1) + "\n"
     if form == "csv":
@@ -44,21 +80,27 @@ def render(results: Sequence[Result] | Sequence[Comparison], form: Form = "termi
         writer.writeheader()
         writer.writerows({key: _known(value) for key, value in row.items()} for row in rows)
         return stream.getvalue()
-    lines = _readable(rows)
-    return {"terminal": _terminal, "markdown": _markdown, "latex": _latex}[form](lines)
+    return {"terminal": _terminal, "markdown": _markdown, "latex": _latex}[form](_readable(lines))
+
+
+def _merged(row: dict[str, Any]) -> dict[str, Any]:
+    """A row whose interval is in one cell with its value."""
+    key = "difference" if "difference" in row else "value"
+    words = _word(row[key]) + _interval(row["low"], row["high"])
+    return {name: words if name == key else value for name, value in row.items() if name not in ("low", "high")}
 
 
 def _readable(rows: list[dict[str, Any]]) -> list[list[str]]:
-    """Header and rows of words."""
-    merged = []
-    for row in rows:
-        row = dict(row)
-        low, high = row.pop("low"), row.pop("high")
-        key = "difference" if "difference" in row else "value"
-        interval = "" if math.isnan(low) else f" ({low:.3f}-{high:.3f})" if low >= 0 else f" ({low:.3f} to {high:.3f})"
-        merged.append({name: _word(value) + (interval if name == key else "") for name, value in row.items()})
-    names = [name for name in (merged[0] if merged else []) if any(row[name] for row in merged)]
-    return [names, *([row[name] for name in names] for row in merged)]
+    """Header and rows of words, without empty columns."""
+    words = [{name: _word(value) for name, value in row.items()} for row in rows]
+    names = [name for name in (words[0] if words else []) if any(row[name] for row in words)]
+    return [names, *([row[name] for name in names] for row in words)]
+
+
+def _interval(low: float, high: float) -> str:
+    if math.isnan(low):
+        return ""
+    return f" ({low:.3f}-{high:.3f})" if low >= 0 else f" ({low:.3f} to {high:.3f})"
 
 
 def _word(value: Any) -> str:

@@ -1,85 +1,74 @@
-"""A linear map from patch tokens to classes, read out at the image's size."""
+"""A decoder of patch tokens."""
 
 from __future__ import annotations
 
-import json
-from pathlib import Path
+from collections.abc import Sequence
+from typing import Any, cast
 
-import numpy as np
-import torch
-from numpy.typing import NDArray
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
-from torch import Tensor, nn
-from torch.nn.functional import conv2d, interpolate
+from torch import Tensor
 
 from raddino_seg._errors import SegError
+from raddino_seg._heads import HEADS
+from raddino_seg._model import Model
+from raddino_seg._projection import Projection
+from raddino_seg._tokens import Tokens, as_tokens, layered, standardisation
 
-Tokens = Tensor | NDArray[np.floating]
+CHANNELS = 64
+"""Width of the convolutions; 256, as published, costs sixteen times as much."""
 
 
-class LinearDecoder(nn.Module):
-    """Logits (N, C + 1, h, w) of standardised tokens (N, D, h, w); class 0 is background, the others `classes`."""
+class Decoder(Model):
+    """Logits of patch tokens (B, D, h, w), or (B, L, D, h, w) of several layers, by one of `HEADS`."""
 
-    mean: Tensor
-    scale: Tensor
+    kind = "decoder"
 
-    def __init__(self, embed_dim: int, classes: tuple[str, ...]) -> None:
-        super().__init__()
-        self.classes = classes
-        self.weight = nn.Parameter(torch.randn(len(classes) + 1, embed_dim) * 0.01)
-        self.bias = nn.Parameter(torch.zeros(len(classes) + 1))
-        self.register_buffer("mean", torch.zeros(embed_dim))
-        self.register_buffer("scale", torch.ones(embed_dim))
+    def __init__(
+        self,
+        head: str,
+        classes: Sequence[str],
+        *,
+        embed_dim: int,
+        grid: tuple[int, int],
+        layers: int = 1,
+        channels: int = CHANNELS,
+        overlapping: bool = False,
+    ) -> None:
+        super().__init__(classes, overlapping)
+        if head not in HEADS:
+            raise SegError(f"expected a decoder of {', '.join(HEADS)}; got {head!r}")
+        self.name, self.embed_dim, self.grid, self.layers, self.channels = head, embed_dim, grid, layers, channels
+        self.head = HEADS[head](layers, embed_dim, self.outputs, channels)
+        self.learning_rate = 0.01 if head == "linear" else 0.001
 
     def forward(self, tokens: Tensor) -> Tensor:
-        """Logits (N, C + 1, h, w); the standardisation is folded into the weights."""
-        weight = self.weight * self.scale
-        return conv2d(tokens.float(), weight[:, :, None, None], self.bias - weight @ self.mean)
+        """Logits at the grid (linear) or at four times its size."""
+        return cast(Tensor, self.head(layered(tokens)))
 
-    @torch.no_grad()
-    def predict(self, tokens: Tokens, size: tuple[int, int], batch_size: int = 64) -> NDArray[np.uint8]:
-        """Label maps (N, H, W) of `size`: logits enlarged bilinearly, then the strongest class."""
-        tokens = as_tokens(tokens)
-        if tokens.shape[1] != self.weight.shape[1]:
-            raise SegError(f"expected tokens of {self.weight.shape[1]} channels, got {tokens.shape[1]}")
-        parts = [upsample(self(part), size).argmax(1).to(torch.uint8) for part in torch.split(tokens, batch_size)]
-        return torch.cat(parts).numpy()
+    def standardise(self, tokens: Tensor) -> None:
+        """Take over the mean and the scale of training tokens (N, L, D, h, w)."""
+        mean, scale = standardisation(tokens)
+        for module in self.head.modules():
+            if isinstance(module, Projection):
+                module.standardise(mean, scale)
 
-    def save(self, path: str | Path) -> None:
-        """Write weights and class names as one safetensors file, whole or not at all."""
-        path = Path(path)
-        part = path.with_name(path.name + ".part")
-        state = {name: value.contiguous() for name, value in self.state_dict().items()}
-        save_file(state, part, metadata={"classes": json.dumps(self.classes)})
-        part.replace(path)
+    def check(self, inputs: Tokens) -> Tensor:
+        """Tokens (N, L, D, h, w) of the layers, width and grid it was made for."""
+        tokens = as_tokens(inputs)
+        expected, got = (self.layers, self.embed_dim, *self.grid), tuple(tokens.shape[1:])
+        if got != expected:
+            words = "{} layers of {} channels on a grid of {} x {}"
+            raise SegError(
+                f"expected tokens of {words.format(*expected)}, got {words.format(*got)}; give the encoder and the "
+                "input size that the decoder was trained with"
+            )
+        return tokens
 
-    @classmethod
-    def load(cls, path: str | Path) -> LinearDecoder:
-        """The decoder that `save` wrote."""
-        try:
-            with safe_open(path, framework="pt") as file:
-                state = {name: file.get_tensor(name) for name in list(file.keys())}
-                classes = tuple(json.loads(file.metadata()["classes"]))
-            decoder = cls(state["weight"].shape[1], classes)
-            decoder.load_state_dict(state)
-        except (OSError, SafetensorError, KeyError, TypeError, ValueError, RuntimeError) as error:
-            raise SegError(f"expected a decoder written by LinearDecoder.save at {path}: {error}") from error
-        return decoder
-
-
-def upsample(logits: Tensor, size: tuple[int, int]) -> Tensor:
-    """Bilinear, pixel areas aligned."""
-    return interpolate(logits, size=size, mode="bilinear", align_corners=False)
-
-
-def as_tokens(tokens: Tokens) -> Tensor:
-    """Tokens (N, D, h, w) as a finite tensor."""
-    tensor = torch.as_tensor(tokens)
-    if tensor.ndim != 4 or not tensor.is_floating_point():
-        raise SegError(
-            f"expected floating-point tokens (N, D, h, w), got {tensor.dtype} of shape {tuple(tensor.shape)}"
-        )
-    if not tensor.isfinite().all():
-        raise SegError("expected finite tokens, got NaN or infinity; look at the encoder's output")
-    return tensor
+    def describe(self) -> dict[str, Any]:
+        """How it was made."""
+        return {
+            "head": self.name,
+            "embed_dim": self.embed_dim,
+            "grid": self.grid,
+            "layers": self.layers,
+            "channels": self.channels,
+        }

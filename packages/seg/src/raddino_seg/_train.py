@@ -1,22 +1,23 @@
-"""Fitting the linear head: cross-entropy plus soft Dice, AdamW, the best epoch by validation Dice."""
+"""From data to a trained model: on cached tokens, on images through an encoder, or a U-Net."""
 
 from __future__ import annotations
 
-import copy
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
-from torch import Tensor
-from torch.nn.functional import cross_entropy, one_hot
 
-from raddino_seg._decoder import LinearDecoder, Tokens, as_tokens, upsample
-from raddino_seg._errors import SegError
-from raddino_seg._metrics import dice
+from raddino_seg._augment import Augment
+from raddino_seg._decoder import CHANNELS, Decoder
+from raddino_seg._end_to_end import Encoder, EndToEnd, encode_frozen, encode_once
+from raddino_seg._fit import Progress, Training, Validation, check_pair, fit
+from raddino_seg._masks import Masks, overlapping
+from raddino_seg._model import as_images
+from raddino_seg._tokens import Tokens, as_tokens
+from raddino_seg._unet import UNet
 
-Masks = NDArray[np.integer]
-Progress = Callable[[int, int], None]
+_CALIBRATION = 256  # images whose tokens tell mean and scale where none are kept
 
 
 def train(
@@ -24,82 +25,118 @@ def train(
     masks: Masks,
     *,
     classes: Sequence[str],
-    validation: tuple[Tokens, Masks] | None = None,
-    epochs: int = 10,
-    batch_size: int = 32,
-    learning_rate: float = 0.01,
-    weight_decay: float = 1e-4,
-    seed: int = 0,
+    decoder: str = "linear",
+    channels: int = CHANNELS,
+    validation: Validation | None = None,
+    training: Training | None = None,
+    checkpoint: Path | None = None,
+    device: str = "cpu",
     progress: Progress | None = None,
-) -> LinearDecoder:
-    """Fit a linear head on tokens (N, D, h, w) to label maps (N, H, W) with values 0..len(classes).
+) -> Decoder:
+    """Fit a decoder on the tokens of a frozen encoder.
 
-    Value k of a mask is `classes[k - 1]`; 0 is background. With `validation`, the weights of the epoch with the best
-    mean Dice are kept. The same seed gives the same weights on one machine.
+    Args:
+        tokens: (N, D, h, w), or (N, L, D, h, w) of L layers from the first to the last.
+        masks: label maps (N, H, W) with values 0..len(classes), 0 being background, or boolean planes (N, C, H, W).
+        classes: value k of a label map, or plane k - 1, is `classes[k - 1]`.
+        decoder: "linear", "pyramid" (ViTDet), "upernet" or "dpt".
+        channels: width of the decoders with convolutions, a multiple of 8.
+        validation: tokens and masks that choose the epoch.
+        training: epochs, rates, loss and the like.
+        checkpoint: file by which a stopped fit goes on, to the same weights.
+        device: where it learns.
+        progress: called with (epochs done, epochs in all).
+
+    Raises:
+        SegError: anything that can't be trained on, a checkpoint of something else.
     """
-    tokens, masks = as_tokens(tokens), _as_masks(tokens, masks, classes)
-    if epochs < 1 or batch_size < 1:
-        raise SegError(f"expected at least one epoch and one image a batch, got {epochs} and {batch_size}")
-    generator = torch.Generator().manual_seed(seed)
-    decoder = LinearDecoder(tokens.shape[1], tuple(classes))
-    with torch.no_grad():
-        decoder.weight.copy_(torch.randn(decoder.weight.shape, generator=generator) * 0.01)
-        decoder.mean.copy_(tokens.float().mean(dim=(0, 2, 3)))
-        decoder.scale.copy_(1 / tokens.float().std(dim=(0, 2, 3)).clamp(min=1e-6))
-    optimiser = torch.optim.AdamW(decoder.parameters(), lr=learning_rate, weight_decay=weight_decay)
-    batches = -(-len(tokens) // batch_size)
-    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, epochs * batches)
-    best, best_state = -1.0, None
-    for epoch in range(epochs):
-        for rows in torch.split(torch.randperm(len(tokens), generator=generator), batch_size):
-            truth = torch.from_numpy(np.ascontiguousarray(masks[rows.numpy()])).long()
-            logits = upsample(decoder(tokens[rows]), (masks.shape[1], masks.shape[2]))
-            loss = cross_entropy(logits, truth) + soft_dice_loss(logits, truth)
-            optimiser.zero_grad()
-            loss.backward()  # type: ignore[no-untyped-call]
-            optimiser.step()
-            schedule.step()
-        if validation is not None:
-            score = _mean_dice(decoder, *validation)
-            if score > best:
-                best, best_state = score, copy.deepcopy(decoder.state_dict())
-        if progress:
-            progress(epoch + 1, epochs)
-    if best_state is not None:
-        decoder.load_state_dict(best_state)
-    return decoder.eval()
+    training, tensor = training or Training(), as_tokens(tokens)
+    model = _decoder(tensor, masks, classes, decoder, channels, training.seed).to(device)
+    fit(model, tensor, masks, training, validation=validation, checkpoint=checkpoint, progress=progress)
+    return model.cpu()
 
 
-def soft_dice_loss(logits: Tensor, truth: Tensor) -> Tensor:
-    """One minus the mean Dice of the foreground probabilities over a batch (Milletari et al. 2016, V-Net)."""
-    chance = logits.softmax(1)[:, 1:]
-    target = one_hot(truth, logits.shape[1]).movedim(-1, 1)[:, 1:].to(chance.dtype)
-    both = (chance * target).sum(dim=(0, 2, 3))
-    return 1 - ((2 * both + 1) / (chance.sum(dim=(0, 2, 3)) + target.sum(dim=(0, 2, 3)) + 1)).mean()
+def train_on_images(
+    encoder: Encoder,
+    images: Any,
+    masks: Masks,
+    *,
+    classes: Sequence[str],
+    decoder: str = "linear",
+    channels: int = CHANNELS,
+    unfreeze: bool = False,
+    augment: Augment | None = None,
+    validation: Validation | None = None,
+    training: Training | None = None,
+    checkpoint: Path | None = None,
+    device: str = "cpu",
+    progress: Progress | None = None,
+) -> EndToEnd:
+    """Fit a decoder on what an encoder makes of images (N, channels, S, S), float32, as the encoder reads them.
+
+    An encoder that stays frozen, without `augment`, encodes each image once. With `augment` it encodes every image in
+    every epoch; with `unfreeze` it does so and learns as well, at a tenth of the decoder's rate. An encoder on another
+    device than the decoder's is the caller's to move. The other arguments and errors are those of `train`.
+    """
+    training, images = training or Training(), as_images(images)
+    check_pair(len(images), masks, tuple(classes))
+    cached = not unfreeze and augment is None
+    seen = encode_once(encoder, images) if cached else as_tokens(encode_frozen(encoder, images[:_CALIBRATION]).cpu())
+    made = _decoder(seen, masks, classes, decoder, channels, training.seed).to(device)
+    model = EndToEnd(encoder, made, unfreeze=unfreeze)
+    if cached:
+        held = (encode_once(encoder, validation[0]), validation[1]) if validation else None
+        fit(made, seen, masks, training, validation=held, checkpoint=checkpoint, progress=progress)
+    else:
+        fit(
+            model, images, masks, training,
+            validation=validation, augment=augment, checkpoint=checkpoint, progress=progress,
+        )  # fmt: skip
+    return model.eval()
 
 
-def _mean_dice(decoder: LinearDecoder, tokens: Tokens, masks: Masks) -> float:
-    prediction = decoder.predict(tokens, (masks.shape[1], masks.shape[2]))
-    each = [dice(prediction, masks, k + 1) for k in range(len(decoder.classes))]
-    known = np.concatenate(each)
-    return float(known[~np.isnan(known)].mean()) if (~np.isnan(known)).any() else 0.0
+def train_unet(
+    images: Any,
+    masks: Masks,
+    *,
+    classes: Sequence[str],
+    backbone: str = "resnet18",
+    augment: Augment | None = None,
+    validation: Validation | None = None,
+    training: Training | None = None,
+    checkpoint: Path | None = None,
+    device: str = "cpu",
+    progress: Progress | None = None,
+) -> UNet:
+    """Fit a U-Net on images (N, channels, H, W), float32, end to end from fresh weights: the upper reference.
+
+    Arguments and errors are those of `train_on_images`; `backbone` is the name of a timm encoder.
+    """
+    training, images = training or Training(), as_images(images)
+    with torch.random.fork_rng():
+        torch.manual_seed(training.seed)
+        model = UNet(classes, channels=images.shape[1], backbone=backbone, overlapping=overlapping(masks)).to(device)
+    fit(
+        model, images, masks, training,
+        validation=validation, augment=augment, checkpoint=checkpoint, progress=progress,
+    )  # fmt: skip
+    return model.cpu()
 
 
-def _as_masks(tokens: Tokens, masks: Masks, classes: Sequence[str]) -> Masks:
-    if not classes:
-        raise SegError("expected the name of at least one class")
-    if masks.ndim != 3 or not np.issubdtype(masks.dtype, np.integer):
-        raise SegError(f"expected integer label maps (N, H, W), got {masks.dtype} of shape {masks.shape}")
-    if len(tokens) != len(masks):
-        raise SegError(f"expected as many masks as token maps, got {len(masks)} and {len(tokens)}")
-    if len(masks) == 0:
-        raise SegError("expected at least one image, got none")
-    values = np.unique(masks)
-    if values[0] < 0 or values[-1] > len(classes):
-        raise SegError(
-            f"expected mask values 0..{len(classes)} for {len(classes)} classes, got {values[0]}..{values[-1]}"
+def _decoder(
+    tokens: torch.Tensor, masks: Masks, classes: Sequence[str], name: str, channels: int, seed: int
+) -> Decoder:
+    _, layers, embed_dim, height, width = tokens.shape
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        model = Decoder(
+            name,
+            classes,
+            embed_dim=embed_dim,
+            grid=(height, width),
+            layers=layers,
+            channels=channels,
+            overlapping=overlapping(masks),
         )
-    for k, name in enumerate(classes, 1):
-        if k not in values:
-            raise SegError(f"expected every class in some mask; {name!r} (value {k}) is in none")
-    return masks
+    model.standardise(tokens)
+    return model

@@ -9,6 +9,8 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import json
+import math
+import re
 import tomllib
 import types
 import typing
@@ -19,11 +21,12 @@ from pathlib import Path
 from typing import Any, Literal
 
 from ssl_core._errors import SslError
+from ssl_core._sizes import Size, patch_grid
 
 
 @dataclass(frozen=True)
 class ModelConfig:
-    """The encoder; its image size is the global crop's.
+    """The encoder; its image size is the global crop's. A `patch_size` of three numbers is one for volumes.
 
     With `whitening` above 0 the patch embedding starts as a whitening of the training images' patches, with that floor
     (see `whiten_patch_embed`), instead of at random.
@@ -32,31 +35,40 @@ class ModelConfig:
     embed_dim: int = 768
     depth: int = 12
     num_heads: int = 12
-    patch_size: int = 14
+    patch_size: Size = 14
     channels: int = 1
     mlp_ratio: float = 4.0
+    ffn: Literal["mlp", "swiglu"] = "mlp"
     registers: int = 0
     layerscale: float = 1e-5
     drop_path: float = 0.3
     init_std: float = 0.02
     sincos: float = 0.0
+    pos_offset: float = 0.1
+    pos_antialias: bool = False
     whitening: float = 0.0
 
 
 @dataclass(frozen=True)
 class HeadConfig:
-    """Projection heads."""
+    """Projection heads; patch tokens have one of their own where `separate`, of the sizes `ibot_*` (0: the same)."""
 
     prototypes: int = 65536
     hidden: int = 2048
     bottleneck: int = 256
     layers: int = 3
     separate: bool = False
+    ibot_prototypes: int = 0
+    ibot_bottleneck: int = 0
 
 
 @dataclass(frozen=True)
 class LossConfig:
-    """Weights, temperatures and the way targets are centred."""
+    """Weights, temperatures and the way targets are centred.
+
+    With `gram_weight` above 0 (dinov3: 2) the likenesses among patches are held to those of an anchor, the teacher as
+    it was at step `gram_start` and every `gram_every` steps from there (see `gram_loss`).
+    """
 
     dino_weight: float = 1.0
     ibot_weight: float = 1.0
@@ -67,39 +79,92 @@ class LossConfig:
     teacher_temperature_start: float = 0.04
     teacher_temperature: float = 0.07
     teacher_temperature_warmup: int = 37500
+    gram_weight: float = 0.0
+    gram_start: int = 0
+    gram_every: int = 10000
+
+    def __post_init__(self) -> None:
+        _in_range(
+            "loss", self, {"gram_weight": (0, math.inf), "gram_start": (0, math.inf), "gram_every": (1, math.inf)}
+        )
 
 
 @dataclass(frozen=True)
 class CropConfig:
-    """Views and their distortions; sizes in pixels, scales as a share of the image's area.
+    """Views and their distortions; sizes in pixels, scales as a share of the image's area or the volume's content.
+
+    A size is that of a square or a cube, or [depth, height, width]. Boxes have a view's own proportions but for random
+    stretches of 3/4 to 4/3, so voxels that are not cubes stay what they are.
+
+    `flip`, `jitter`, `blur` (first global, second global, local views) and `solarise` (second global views) are
+    probabilities, `rotation` the largest angle in degrees. Jitter changes brightness and contrast by up to the shares
+    given, and gamma by up to a factor of exp(gamma): one after the other in random order and cut to [0, 1] after each,
+    as torchvision does, or jointly and cut once. "bicubic" averages where pixels are reduced; "bilinear" does not, and
+    suits images hardly larger than the views.
 
     The finished encoder is used at `encode_size`, 0 for the global crops' size. What fills a random crop is smaller in
     the whole image, so a size of about 1 / sqrt(mean area) times the crops' shows it as it was learned (Touvron et al.
     2019, "Fixing the train-test resolution discrepancy").
+
+    The defaults are those of the preset "radiograph"; `crops.preset` in a recipe or an override sets those of another.
     """
 
-    global_size: int = 518
-    global_scale: tuple[float, float] = (0.32, 1.0)
-    local_size: int = 196
-    local_scale: tuple[float, float] = (0.05, 0.32)
+    global_size: Size = 518
+    global_scale: tuple[float, float] = (0.5, 1.0)
+    local_size: Size = 196
+    local_scale: tuple[float, float] = (0.1, 0.4)
     local_count: int = 8
-    flip: float = 0.5
-    rotation: float = 0.0
-    brightness: float = 0.4
-    contrast: float = 0.4
-    gamma: float = 0.0
-    blur: tuple[float, float, float] = (0.0, 0.9, 0.5)
+    resampling: Literal["bicubic", "bilinear"] = "bicubic"
+    flip: float = 0.0
+    rotation: float = 5.0
+    jitter: float = 0.8
+    jitter_order: Literal["random", "joint"] = "joint"
+    brightness: float = 0.2
+    contrast: float = 0.3
+    gamma: float = 0.3
+    blur: tuple[float, float, float] = (0.1, 0.1, 0.5)
+    solarise: float = 0.0
     mean: float = 0.5307
     std: float = 0.2583
-    encode_size: int = 0
+    encode_size: Size = 0
+
+    def __post_init__(self) -> None:
+        _in_range(
+            "crops",
+            self,
+            {
+                "global_scale": (1e-6, 1),
+                "local_scale": (1e-6, 1),
+                "local_count": (0, math.inf),
+                "flip": (0, 1),
+                "rotation": (0, 180),
+                "jitter": (0, 1),
+                "brightness": (0, 1),
+                "contrast": (0, 1),
+                "gamma": (0, math.inf),
+                "solarise": (0, 1),
+                "std": (1e-6, math.inf),
+            },
+        )
+        for share in self.blur:
+            if not 0 <= share <= 1:
+                raise SslError(f"crops.blur must be three probabilities, got {list(self.blur)}")
 
 
 @dataclass(frozen=True)
 class MaskConfig:
-    """Which share of global crops is masked, and how much of each."""
+    """Which share of global crops is masked, and how much of each.
+
+    With `exact` every step hides the same number of patches: each masked crop as many as the upper edge of its bin of
+    `ratio` says, the last of them one by one at random (as dinov3 does), so shapes are static.
+    """
 
     probability: float = 0.5
     ratio: tuple[float, float] = (0.1, 0.5)
+    exact: bool = False
+
+    def __post_init__(self) -> None:
+        _in_range("masks", self, {"probability": (0, 1), "ratio": (0, 1)})
 
 
 @dataclass(frozen=True)
@@ -122,16 +187,66 @@ class OptimConfig:
 
 
 @dataclass(frozen=True)
+class HighResConfig:
+    """The last `steps` steps at larger crops: dinov2's phase of high resolution (Oquab et al. 2023, section 5)."""
+
+    steps: int = 0
+    global_size: Size = 518
+    local_size: Size = 196
+
+
+@dataclass(frozen=True)
 class TrainConfig:
-    """Length, batch and bookkeeping."""
+    """Length, batch, how it is computed, and bookkeeping.
+
+    `batch_size` is of a step, of all processes together; each takes its share in `accumulate` micro-batches. Of the
+    checkpoints the `keep_checkpoints` newest stay and, where `keep_every` is not 0, those at its multiples.
+    """
 
     steps: int = 125000
     batch_size: int = 64
+    accumulate: int = 1
     seed: int = 0
     precision: Literal["float32", "bfloat16"] = "float32"
+    parallel: Literal["ddp", "fsdp"] = "ddp"
+    attention: Literal["auto", "sdpa", "plain", "varlen", "xformers"] = "auto"
+    compile: bool = False
+    activation_checkpointing: bool = False
     checkpoint_every: int = 1000
     keep_checkpoints: int = 2
+    keep_every: int = 0
     log_every: int = 10
+    knn_every: int = 0
+    logger: Literal["none", "tensorboard", "mlflow", "wandb"] = "none"
+
+
+@dataclass(frozen=True)
+class InitConfig:
+    """Weights that a run starts from, see `read_source`; none by default.
+
+    Heads come from `head`, a file, else with the weights where they have some; `fresh` leaves those out. While the
+    heads warm up, for at most a tenth of the run, the backbone stays as it came.
+    """
+
+    weights: str = ""
+    head: str = ""
+    warmup_heads: int = 0
+
+
+@dataclass(frozen=True)
+class LoraConfig:
+    """Adapters of `rank` (0: none, the whole encoder learns) on the linear layers whose names match `targets`."""
+
+    rank: int = 0
+    alpha: float = 16.0
+    targets: str = r"attn\.(qkv|proj)$"
+
+    def __post_init__(self) -> None:
+        _in_range("lora", self, {"rank": (0, math.inf)})
+        try:
+            re.compile(self.targets)
+        except re.error as error:
+            raise SslError(f"lora.targets must be a regular expression, got {self.targets!r} ({error})") from error
 
 
 @dataclass(frozen=True)
@@ -144,30 +259,55 @@ class Config:
     crops: CropConfig = field(default_factory=CropConfig)
     masks: MaskConfig = field(default_factory=MaskConfig)
     optim: OptimConfig = field(default_factory=OptimConfig)
+    high_res: HighResConfig = field(default_factory=HighResConfig)
     train: TrainConfig = field(default_factory=TrainConfig)
+    init: InitConfig = field(default_factory=InitConfig)
+    lora: LoraConfig = field(default_factory=LoraConfig)
 
     def __post_init__(self) -> None:
-        for name in ("global_size", "local_size", "encode_size"):
-            size = getattr(self.crops, name)
-            if size % self.model.patch_size:
-                raise SslError(
-                    f"crops.{name} must be a multiple of model.patch_size = {self.model.patch_size}, got {size}"
-                )
+        keys = ["crops.global_size", "crops.local_size", "crops.encode_size"]
+        if self.high_res.steps:
+            keys += ["high_res.global_size", "high_res.local_size"]
+        for key in keys:
+            patch_grid(self._value(key), self.model.patch_size, key)
+        if not self.head.separate and (self.head.ibot_prototypes or self.head.ibot_bottleneck):
+            raise SslError(
+                "head.ibot_prototypes and head.ibot_bottleneck are sizes of a separate head; "
+                "set head.separate=true, or both to 0"
+            )
+        if (self.init.head or self.init.warmup_heads) and not self.init.weights:
+            raise SslError("init.head and init.warmup_heads go with the encoder of init.weights, got none")
+        if self.init.weights and self.model.whitening:
+            raise SslError(
+                "model.whitening would overwrite the patch embedding of init.weights; set one of them to none"
+            )
         if self.train.batch_size < 2 and self.loss.koleo_weight:
             raise SslError(
                 "KoLeo needs a batch of at least 2 images, got train.batch_size = 1; set loss.koleo_weight=0"
             )
-        for key in ("train.steps", "train.batch_size", "train.checkpoint_every", "train.log_every"):
-            section, name = key.split(".")
-            if getattr(getattr(self, section), name) < 1:
-                raise SslError(f"{key} must be at least 1, got {getattr(getattr(self, section), name)}")
+        counts = ("steps", "batch_size", "accumulate", "checkpoint_every", "keep_checkpoints", "log_every")
+        for key in (f"train.{name}" for name in counts):
+            if self._value(key) < 1:
+                raise SslError(f"{key} must be at least 1, got {self._value(key)}")
+
+    def _value(self, key: str) -> Any:
+        section, name = key.split(".")
+        return getattr(getattr(self, section), name)
+
+    def crops_at(self, step: int) -> CropConfig:
+        """The crops of a step: larger ones in the last phase, if there is one."""
+        if not self.high_res.steps or step < self.train.steps - self.high_res.steps:
+            return self.crops
+        return dataclasses.replace(
+            self.crops, global_size=self.high_res.global_size, local_size=self.high_res.local_size
+        )
 
     def to_toml(self) -> str:
         """The fully resolved configuration; `load_config` reads it back to an equal one."""
         lines = []
         for section, values in dataclasses.asdict(self).items():
             lines.append(f"[{section}]")
-            lines += [f"{key} = {json.dumps(value)}" for key, value in values.items()]
+            lines += [f"{key} = {json.dumps(value, ensure_ascii=False)}" for key, value in values.items()]
             lines.append("")
         return "\n".join(lines)
 
@@ -182,14 +322,42 @@ class Config:
         ]
 
 
+def _in_range(section: str, config: object, limits: dict[str, tuple[float, float]]) -> None:
+    """A number, or a low and a high one, within its limits; NaN is not."""
+    for name, (low, high) in limits.items():
+        value = getattr(config, name)
+        least, most = value if isinstance(value, tuple) else (value, value)
+        if not low <= least <= most <= high:
+            kind = "two rising numbers" if isinstance(value, tuple) else "a number"
+            raise SslError(f"{section}.{name} must be {kind} from {low:g} to {high:g}, got {value}")
+
+
+def _built_in(folder: str) -> list[str]:
+    files = resources.files("ssl_core").joinpath(folder).iterdir()
+    return sorted(file.name.removesuffix(".toml") for file in files if file.name.endswith(".toml"))
+
+
 def recipes() -> list[str]:
     """Names of the built-in recipes."""
-    folder = resources.files("ssl_core").joinpath("recipes")
-    return sorted(file.name.removesuffix(".toml") for file in folder.iterdir() if file.name.endswith(".toml"))
+    return _built_in("recipes")
+
+
+def presets() -> list[str]:
+    """Names of the built-in augmentations: what `crops.preset` may be."""
+    return _built_in("presets")
+
+
+def _preset(name: object) -> dict[str, Any]:
+    if name not in presets():
+        raise SslError(f"crops.preset: expected one of {presets()}, got {name!r}")
+    return tomllib.loads(resources.files("ssl_core").joinpath("presets", f"{name}.toml").read_text("utf-8"))
 
 
 def load_config(recipe: str | Path, overrides: Sequence[str] = ()) -> Config:
     """A built-in recipe or a TOML file, with `section.key=value` overrides in TOML syntax.
+
+    `crops.preset` stands for the keys of an augmentation preset: in a file, the other keys of its section come after
+    it; among overrides, those to its right.
 
     Raises:
         SslError: unknown recipe, unknown key (the nearest valid ones are named), or a value of the wrong type.
@@ -205,6 +373,9 @@ def load_config(recipe: str | Path, overrides: Sequence[str] = ()) -> Config:
         raw = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise SslError(f"{name}: expected TOML, got: {error}") from error
+    crops = raw.get("crops")
+    if isinstance(crops, dict) and "preset" in crops:
+        raw["crops"] = _preset(crops.pop("preset")) | crops
     for override in overrides:
         key, equals, value = override.partition("=")
         section, dot, item = key.strip().partition(".")
@@ -214,7 +385,8 @@ def load_config(recipe: str | Path, overrides: Sequence[str] = ()) -> Config:
             parsed = tomllib.loads(f"value = {value}")["value"]
         except tomllib.TOMLDecodeError:
             parsed = value.strip()
-        raw.setdefault(section, {})[item] = parsed
+        values = {item: parsed} if key.strip() != "crops.preset" else _preset(parsed)
+        raw.setdefault(section, {}).update(values)
     return _build(raw)
 
 
@@ -225,7 +397,7 @@ def _nearest(key: str, valid: Sequence[str]) -> str:
 
 def _build(raw: dict[str, Any]) -> Config:
     hints = typing.get_type_hints(Config)
-    every = [f"{s}.{f.name}" for s, kind in hints.items() for f in dataclasses.fields(kind)]
+    every = [f"{s}.{f.name}" for s, kind in hints.items() for f in dataclasses.fields(kind)] + ["crops.preset"]
     sections = {}
     for section, values in raw.items():
         if section not in hints or not isinstance(values, dict):
@@ -241,6 +413,10 @@ def _build(raw: dict[str, Any]) -> Config:
 
 def _check(key: str, value: Any, kind: Any) -> Any:
     origin = typing.get_origin(kind)
+    if origin is types.UnionType:
+        # A size: one number, or a list of as many as the tuple has.
+        kind = next(k for k in typing.get_args(kind) if isinstance(value, list | tuple) == (k is not int))
+        return _check(key, value, kind)
     if origin is Literal:
         if value not in typing.get_args(kind):
             raise SslError(f"{key}: expected one of {list(typing.get_args(kind))}, got {value!r}")
@@ -253,6 +429,5 @@ def _check(key: str, value: Any, kind: Any) -> Any:
     if kind is float and isinstance(value, int) and not isinstance(value, bool):
         return float(value)
     if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
-        name = kind.__name__ if not isinstance(kind, types.UnionType) else str(kind)
-        raise SslError(f"{key}: expected {name}, got {value!r}")
+        raise SslError(f"{key}: expected {kind.__name__}, got {value!r}")
     return value

@@ -10,10 +10,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from ssl_core._losses import full_precision
-from ssl_core._targets import Targets, row_chunks
+from ssl_core._targets import Targets, row_chunks, scores
 
 if TYPE_CHECKING:
     from jaxtyping import Float
@@ -49,7 +49,7 @@ class _CrossEntropy(torch.autograd.Function):
         learn = any(ctx.needs_input_grad[:2])
         by_row, by_prototype = torch.zeros_like(rows), torch.zeros_like(prototypes) if learn else None
         for which in row_chunks(n, k):
-            logits = full_precision(nn.functional.linear(rows[which], prototypes)).div_(temperature)
+            logits = scores(rows[which], prototypes, temperature)
             target, weight = targets[which], full_precision(weights[which])
             mass = target.sum(dim=1)
             spread = logits.logsumexp(dim=1)

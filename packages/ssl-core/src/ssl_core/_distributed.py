@@ -9,6 +9,7 @@ from collections.abc import Iterator
 import torch
 import torch.distributed as dist
 from torch import Tensor
+from torch.distributed.tensor import DTensor, distribute_tensor
 
 from ssl_core._errors import SslError
 
@@ -84,3 +85,16 @@ def process_group(*, device: str | None = None, init_method: str = "env://") -> 
         yield place
     finally:
         dist.destroy_process_group()
+
+
+def whole(tensor: Tensor) -> Tensor:
+    """All of a tensor of which each process may hold a part; all must call it."""
+    return tensor.full_tensor() if isinstance(tensor, DTensor) else tensor
+
+
+def like(pattern: Tensor, tensor: Tensor) -> Tensor:
+    """A whole tensor as the part of it, and on the device, that `pattern` has in this process."""
+    tensor = tensor.to(pattern.device)
+    if isinstance(pattern, DTensor):
+        return distribute_tensor(tensor, pattern.device_mesh, pattern.placements)
+    return tensor

@@ -1,50 +1,37 @@
-"""DINO + iBOT + KoLeo: student, teacher and the loss between them (Oquab et al. 2023, section 4).
-
-Batches are crop-major: global crop i of image b is row i*B + b, and likewise local crops and masks.
-"""
+"""DINO + iBOT + KoLeo: student, teacher and the loss between them (Oquab et al. 2023, section 4)."""
 
 from __future__ import annotations
 
 import copy
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, cast
+from collections.abc import Sequence
+from typing import cast
 
 import torch
 from torch import Tensor, nn
 
+from ssl_core._backbone import Backbone
+from ssl_core._batches import Batch
 from ssl_core._config import HeadConfig, LossConfig
 from ssl_core._cross_entropy import prototype_cross_entropy
+from ssl_core._gram import gram_loss
 from ssl_core._head import DINOHead
 from ssl_core._losses import koleo
 from ssl_core._targets import Centre, Logits, Targets, sinkhorn_bias
-from ssl_core._vit import VisionTransformer
-
-if TYPE_CHECKING:
-    from jaxtyping import Bool, Float
-
-
-@dataclass(frozen=True)
-class Batch:
-    """What one step sees, on one device."""
-
-    global_crops: Float[Tensor, "g c H W"]
-    local_crops: Float[Tensor, "l c h w"]
-    masks: Bool[Tensor, "g n"]
 
 
 class Network(nn.Module):
     """A backbone with its head or heads."""
 
-    def __init__(self, backbone: VisionTransformer, head: HeadConfig) -> None:
+    def __init__(self, backbone: Backbone, head: HeadConfig) -> None:
         super().__init__()
-        dim = backbone.config.embed_dim
+        dim = backbone.embed_dim
 
-        def build() -> DINOHead:
-            return DINOHead(dim, head.prototypes, head.hidden, head.bottleneck, head.layers)
+        def build(prototypes: int, bottleneck: int) -> DINOHead:
+            return DINOHead(dim, prototypes or head.prototypes, head.hidden, bottleneck or head.bottleneck, head.layers)
 
         self.backbone = backbone
-        self.dino_head = build()
-        self.ibot_head = build() if head.separate else None
+        self.dino_head = build(head.prototypes, head.bottleneck)
+        self.ibot_head = build(head.ibot_prototypes, head.ibot_bottleneck) if head.separate else None
 
     @property
     def patch_head(self) -> DINOHead:
@@ -55,20 +42,25 @@ class Network(nn.Module):
 class SelfDistillation(nn.Module):
     """Student and EMA teacher with the training loss."""
 
-    def __init__(self, backbone: VisionTransformer, head: HeadConfig, loss: LossConfig) -> None:
+    def __init__(self, backbone: Backbone, head: HeadConfig, loss: LossConfig) -> None:
         super().__init__()
         self.loss = loss
         self.student = Network(backbone, head)
         self.teacher = copy.deepcopy(self.student)
         self.teacher.requires_grad_(False)
+        whole = cast(nn.Module, self.teacher.backbone)
+        self.anchor = copy.deepcopy(whole) if loss.gram_weight else None
+        self._anchored = False
         self.dino_centre = Centre(head.prototypes, loss.centre_momentum)
-        self.ibot_centre = Centre(head.prototypes, loss.centre_momentum)
+        self.ibot_centre = Centre(head.ibot_prototypes or head.prototypes, loss.centre_momentum)
         self.train()
 
     def train(self, mode: bool = True) -> SelfDistillation:
         """Only the student ever trains: the teacher has no drop path."""
         super().train(mode)
         self.teacher.eval()
+        if self.anchor is not None:
+            self.anchor.eval()
         return self
 
     def _targets(self, head: DINOHead, tokens: Tensor, centre: Centre, temperature: float) -> Targets:
@@ -78,28 +70,41 @@ class SelfDistillation(nn.Module):
         return Targets(logits, temperature, bias)
 
     @torch.no_grad()
-    def teach(self, batch: Batch, masked: Tensor, temperature: float) -> tuple[Targets, Targets]:
-        """Targets of the 2B class tokens and of the M masked patches, from unmasked global crops."""
-        teacher, features = self.teacher, self.teacher.backbone(batch.global_crops)
-        tokens = features.patches.flatten(0, 1)[masked]
-        return (
-            self._targets(teacher.dino_head, features.cls, self.dino_centre, temperature),
-            self._targets(teacher.patch_head, tokens, self.ibot_centre, temperature),
-        )
+    def teach(self, batches: Sequence[Batch], temperature: float) -> list[tuple[Targets, Targets]]:
+        """Targets of the 2B class tokens and the M masked patches of each micro-batch, from unmasked global crops.
 
-    def forward(self, batch: Batch, teacher_temperature: float) -> dict[str, Tensor]:
+        Centring and Sinkhorn-Knopp are over all of them, as if they were one batch.
+        """
+        teacher = self.teacher
+        features = [teacher.backbone(batch.global_crops) for batch in batches]
+        classes = [f.cls for f in features]
+        patches = [f.patches.flatten(0, 1)[batch.masked] for f, batch in zip(features, batches, strict=True)]
+        of_classes = self._targets(teacher.dino_head, torch.cat(classes), self.dino_centre, temperature)
+        of_patches = self._targets(teacher.patch_head, torch.cat(patches), self.ibot_centre, temperature)
+        sizes = [len(c) for c in classes], [len(p) for p in patches]
+        return list(zip(of_classes.split(sizes[0]), of_patches.split(sizes[1]), strict=True))
+
+    def forward(
+        self, batch: Batch, teacher_temperature: float, targets: tuple[Targets, Targets] | None = None
+    ) -> dict[str, Tensor]:
         """One loss evaluation.
 
+        Args:
+            batch: on the device of the model.
+            teacher_temperature: of the targets.
+            targets: from `teach`, where the batch is one of several that make up a step.
+
         Returns:
-            The terms `dino_global`, `dino_local`, `ibot`, `koleo` as they enter the sum, unweighted; their weighted
-            sum `loss`, whose gradient is the training gradient; `teacher_entropy` of the class targets, in nats.
+            The terms `dino_global`, `dino_local`, `ibot`, `koleo`, `gram` as they enter the sum, unweighted; their
+            weighted sum `loss`, whose gradient is the training gradient; `teacher_entropy` of the class targets, in
+            nats.
         """
         crops, settings = 2, self.loss
         images = len(batch.global_crops) // crops
         locals_ = len(batch.local_crops) // images
         terms_count = crops + crops * locals_
-        masked = batch.masks.flatten().nonzero().squeeze(1)
-        cls_targets, patch_targets = self.teach(batch, masked, teacher_temperature)
+        masked = batch.masked
+        cls_targets, patch_targets = targets or self.teach([batch], teacher_temperature)[0]
 
         seen = self.student.backbone(batch.global_crops, batch.masks)
         local = self.student.backbone(batch.local_crops).cls if locals_ else seen.cls[:0]
@@ -133,14 +138,40 @@ class SelfDistillation(nn.Module):
         loss = settings.dino_weight * (dino_global + dino_local) + settings.ibot_weight * ibot
         if settings.koleo_weight:
             # Over each crop's images alone: two views of one image must stay close.
-            terms["koleo"] = torch.stack([koleo(c) for c in seen.cls.split(images)]).sum()
+            terms["koleo"] = torch.stack([koleo(c) for c in seen.cls.chunk(crops)]).sum()
             loss = loss + settings.koleo_weight * terms["koleo"]
+        if self.anchor is not None and self._anchored:
+            with torch.no_grad():
+                held = self.anchor(batch.global_crops).patches
+            terms["gram"] = gram_loss(seen.patches, held)
+            loss = loss + settings.gram_weight * terms["gram"]
         entropy = -(cls_target * cls_target.clamp_min(1e-30).log()).sum(dim=1).mean()
         return {**terms, "loss": loss, "teacher_entropy": entropy}
 
     @torch.no_grad()
+    def embed(self, images: Tensor) -> Tensor:
+        """The teacher's class tokens (B, D) of normalised images (B, C, H, W)."""
+        return self.teacher.backbone(images).cls
+
+    @torch.no_grad()
+    def renew_anchor(self, step: int) -> None:
+        """Before a step: the anchor becomes the teacher whenever that is due; before `gram_start` there is none."""
+        since = step - self.loss.gram_start
+        self._anchored = self.anchor is not None and since >= 0
+        if self.anchor is not None and self._anchored and since % self.loss.gram_every == 0:
+            teacher = cast(nn.Module, self.teacher.backbone)
+            for mine, its in zip(_tensors(self.anchor), _tensors(teacher), strict=True):
+                mine.copy_(its)
+
+    @torch.no_grad()
     def update_teacher(self, momentum: float) -> None:
-        """Teacher = momentum * teacher + (1 - momentum) * student, parameters only, in their own precision."""
+        """Teacher = momentum * teacher + (1 - momentum) * student, in their own precision; buffers are copied."""
         teacher = cast(list[Tensor], list(self.teacher.parameters()))
         student = cast(list[Tensor], list(self.student.parameters()))
         torch._foreach_lerp_(teacher, student, 1 - momentum)
+        for mine, its in zip(self.teacher.buffers(), self.student.buffers(), strict=True):
+            mine.copy_(its)
+
+
+def _tensors(module: nn.Module) -> list[Tensor]:
+    return [*module.parameters(), *module.buffers()]

@@ -9,7 +9,7 @@ Everything is float32 (float64 stays float64) whatever precision the network ran
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 import torch
@@ -21,8 +21,11 @@ from ssl_core._losses import full_precision
 if TYPE_CHECKING:
     from jaxtyping import Float
 
-CHUNK = 1 << 24
-"""Logits that are held at a time: 64 MiB in float32."""
+CHUNK = 6 << 20
+"""Logits that are held at a time, 24 MiB in float32: below what C libraries map anew for each tensor."""
+
+_REMEMBERED = 5 << 24
+"""Logits that Sinkhorn-Knopp holds on to over its iterations, 320 MiB in float32; the others are computed again."""
 
 
 def row_chunks(rows: int, columns: int) -> Iterator[slice]:
@@ -32,19 +35,44 @@ def row_chunks(rows: int, columns: int) -> Iterator[slice]:
         yield slice(start, min(start + step, rows))
 
 
+def scores(
+    rows: Float[Tensor, "n d"], prototypes: Float[Tensor, "k d"], temperature: float, bias: Tensor | None = None
+) -> Float[Tensor, "n k"]:
+    """Logits / temperature + bias (k,), a fresh matrix in full precision; bias and scale come in with the product."""
+    if torch.is_autocast_enabled(rows.device.type) or rows.dtype not in (torch.float32, torch.float64):
+        product = full_precision(nn.functional.linear(rows, prototypes)).div_(temperature)
+        return product if bias is None else product.add_(bias)
+    return nn.functional.linear(rows / temperature, prototypes, bias)
+
+
 class Logits:
     """A product of n rows and k prototypes, computed again in chunks unless it fits into one."""
 
     def __init__(self, rows: Float[Tensor, "n d"], prototypes: Float[Tensor, "k d"]) -> None:
         self._rows, self._prototypes = rows, prototypes
         self.shape = (len(rows), len(prototypes))
-        self._kept = self._compute(slice(None)) if len(rows) * len(prototypes) <= CHUNK else None
+        self._kept: Tensor | None = None
+        if len(rows) * len(prototypes) <= CHUNK:
+            self._kept = full_precision(nn.functional.linear(rows, prototypes))
 
-    def _compute(self, which: slice) -> Tensor:
-        return full_precision(nn.functional.linear(self._rows[which], self._prototypes))
+    def scaled(self, which: slice, temperature: float, bias: Tensor) -> Float[Tensor, "m k"]:
+        """Some rows, divided by the temperature, plus a bias (k,); the matrix is the caller's to change."""
+        if self._kept is None:
+            return scores(self._rows[which], self._prototypes, temperature, bias)
+        return (self._kept[which] / temperature).add_(bias)
 
-    def __getitem__(self, which: slice) -> Float[Tensor, "m k"]:
-        return self._compute(which) if self._kept is None else self._kept[which]
+    def most(self) -> Tensor:
+        """A bound (k,) that no logit of a column exceeds: the longest row times each prototype's length."""
+        rows, prototypes = full_precision(self._rows), full_precision(self._prototypes)
+        longest = max_over_ranks(rows.norm(dim=1).amax() if len(rows) else rows.new_zeros(()))
+        lengths: Tensor = prototypes.norm(dim=1)
+        return longest * lengths
+
+    def split(self, sizes: Sequence[int]) -> list[Logits]:
+        """The same for runs of rows."""
+        if len(sizes) == 1:
+            return [self]
+        return [Logits(rows, self._prototypes) for rows in self._rows.split(list(sizes))]
 
     def column_sums(self) -> Tensor:
         """Sums over rows (k,), without the matrix: summing and multiplying commute."""
@@ -59,7 +87,11 @@ class Targets:
         self._logits, self._temperature, self._bias = logits, temperature, bias
 
     def __getitem__(self, which: slice) -> Float[Tensor, "m k"]:
-        return torch.softmax(self._logits[which] / self._temperature + self._bias, dim=-1)
+        return torch.softmax(self._logits.scaled(which, self._temperature, self._bias), dim=-1)
+
+    def split(self, sizes: Sequence[int]) -> list[Targets]:
+        """The same for runs of rows."""
+        return [Targets(logits, self._temperature, self._bias) for logits in self._logits.split(sizes)]
 
 
 class Centre(nn.Module):
@@ -87,7 +119,8 @@ class Centre(nn.Module):
         self.value.copy_(torch.where(self.has_pending, updated, self.value))
         sums = logits.column_sums()
         total = sum_over_ranks(torch.cat((sums, sums.new_full((1,), logits.shape[0]))))
-        self.has_pending.copy_(total[-1] > 0)
+        # A step that is not finite is refused; what it saw must not stay.
+        self.has_pending.copy_((total[-1] > 0) & total.isfinite().all())
         self.pending.copy_(torch.where(self.has_pending, total[:-1] / total[-1], self.pending))
         return -self.value / temperature
 
@@ -99,16 +132,17 @@ def sinkhorn_bias(logits: Logits, temperature: float, iterations: int = 3) -> Te
     With it each prototype is used alike over the rows of all processes, whose numbers may differ. One pass over the
     logits an iteration.
     """
+    # A factor for each column is only another start of its scale: taking out a bound keeps exp from overflowing.
+    shift = -logits.most() / temperature
+    scale: Tensor = torch.ones_like(shift)
     chunks = list(row_chunks(*logits.shape))
-    # A common factor cancels: taking out the maximum keeps exp from overflowing.
-    maxima = [logits[rows].amax() for rows in chunks]
-    like = logits[slice(0, 0)]
-    most = max_over_ranks(torch.stack(maxima).amax() if maxima else like.new_full((), -torch.inf))
-    scale: Tensor = like.new_ones(logits.shape[1])
+    remembered: list[Tensor] = []
     for iteration in range(iterations):
         sums = torch.zeros_like(scale)
-        for rows in chunks:
-            plan = torch.exp((logits[rows] - most) / temperature)
+        for i, rows in enumerate(chunks):
+            plan = remembered[i] if i < len(remembered) else logits.scaled(rows, temperature, shift).exp_()
+            if i == len(remembered) and rows.stop * len(scale) <= _REMEMBERED:
+                remembered.append(plan)
             sums += plan.sum(dim=0) if iteration == 0 else (1 / (plan @ scale)) @ plan
         scale = 1 / (sum_over_ranks(sums) * len(scale))
-    return torch.log(scale)
+    return torch.log(scale) + shift

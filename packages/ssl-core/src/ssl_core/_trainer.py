@@ -1,133 +1,52 @@
-"""The training loop: one step a function of (configuration, seed, step, state), so that resuming is exact.
-
-No generator's state is saved: crops, masks and drop path of a step are drawn from a generator seeded by the run's
-seed and the step's number.
-"""
+"""The training loop: one step a function of (configuration, seed, step, state), so that resuming is exact."""
 
 from __future__ import annotations
 
-import json
+import dataclasses
+import logging
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from pathlib import Path
-from typing import Protocol, runtime_checkable
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
+from ssl_core._attention import force_attention
+from ssl_core._backbone import Backbone
+from ssl_core._batches import Batch, Images, Loader, seed_of
+from ssl_core._build import build, start_from_patches
+from ssl_core._checkpoints import Checkpoints
 from ssl_core._config import Config, load_config
-from ssl_core._crops import make_crops, to_unit
-from ssl_core._distributed import barrier, mean_over_ranks, rank, world_size
+from ssl_core._distributed import barrier, mean_over_ranks, rank, whole, world_size
 from ssl_core._errors import SslError
-from ssl_core._files import read_tensors, write_bytes, write_tensors
-from ssl_core._hf import save_encoder
-from ssl_core._masking import crop_masks
-from ssl_core._monitor import rankme
-from ssl_core._objective import Batch, SelfDistillation
+from ssl_core._files import write_bytes
+from ssl_core._hf import save_encoder, save_weights
+from ssl_core._images import check_image
+from ssl_core._knn import Labels, probe
+from ssl_core._log import Log
+from ssl_core._lora import merge_adapters
+from ssl_core._memory import keep_freed_memory
+from ssl_core._meter import Meter
+from ssl_core._monitor import advice, collapse_signs, lidar, rankme
+from ssl_core._parallel import exchanging, prepare_blocks, spread
 from ssl_core._param_groups import Multipliers, param_groups
+from ssl_core._report import Report
 from ssl_core._schedules import cosine_schedule, warmup_schedule
-from ssl_core._vit import VisionTransformer, ViTConfig
-from ssl_core._whitening import whiten_patch_embed
+from ssl_core._sizes import axes_of
+from ssl_core._start import start_from
+from ssl_core._stop import sigterm_noted
+from ssl_core._vit import VisionTransformer
 
-_WHITENED = 512  # images: tens of thousands of patches at the usual sizes
-
-
-@runtime_checkable
-class Images(Protocol):
-    """A data set: image i as a tensor (C, H, W), integers of any depth or floats in [0, 1]."""
-
-    def __len__(self) -> int:
-        """Number of images."""
-
-    def __getitem__(self, index: int) -> Tensor:
-        """One image."""
-
-
-def build(config: Config) -> SelfDistillation:
-    """Student and teacher with the same fresh weights, drawn from the run's seed."""
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(config.train.seed)
-        m = config.model
-        backbone = VisionTransformer(
-            ViTConfig(
-                embed_dim=m.embed_dim,
-                depth=m.depth,
-                num_heads=m.num_heads,
-                patch_size=m.patch_size,
-                image_size=config.crops.global_size,
-                channels=m.channels,
-                mlp_ratio=m.mlp_ratio,
-                registers=m.registers,
-                layerscale=m.layerscale,
-                drop_path=m.drop_path,
-                init_std=m.init_std,
-                sincos=m.sincos,
-            )
-        )
-        return SelfDistillation(backbone, config.head, config.loss)
-
-
-def make_batch(config: Config, images: Images, step: int, *, rank: int = 0, ranks: int = 1) -> tuple[list[int], Batch]:
-    """The images and views of a step. Every image is drawn once before any is drawn again.
-
-    The batch is shared by `ranks` processes in equal runs of images; views and masks are drawn for all of it, so that
-    the whole is the same for any number of processes.
-    """
-    size, total, seed = config.train.batch_size, len(images), config.train.seed
-    indices: list[int] = []
-    orders: dict[int, list[int]] = {}
-    for position in range(step * size, (step + 1) * size):
-        epoch, place = divmod(position, total)
-        if epoch not in orders:
-            orders[epoch] = torch.randperm(total, generator=_generator(seed, 1, epoch)).tolist()
-        indices.append(orders[epoch][place])
-    generator = _generator(seed, 2, step)
-    share = size // ranks
-    mine = slice(rank * share, (rank + 1) * share)
-    crops, local = make_crops(
-        [to_unit(images[i]) for i in indices[mine]], config.crops, generator, first=mine.start, total=size
-    )
-    side = config.crops.global_size // config.model.patch_size
-    masks = crop_masks(
-        2 * size,
-        (side, side),
-        probability=config.masks.probability,
-        ratio=config.masks.ratio,
-        generator=generator,
-    )
-    return indices[mine], Batch(crops, local, masks.view(2, size, -1)[:, mine].flatten(0, 1))
-
-
-def start_from_patches(config: Config, images: Images, model: SelfDistillation) -> None:
-    """Whiten the patch embeddings of student and teacher by the global crops of the first images of the run."""
-    steps = -(-min(len(images), _WHITENED) // config.train.batch_size)
-    crops = torch.cat([make_batch(config, images, step)[1].global_crops for step in range(steps)])
-    for network in (model.student, model.teacher):
-        whiten_patch_embed(
-            network.backbone.patch_embed, crops, config.model.whitening, _generator(config.train.seed, 3, 0)
-        )
-
-
-def preview(config: Config, images: Images) -> dict[str, Tensor]:
-    """What the student sees at step 0: `global_crops`, `local_crops` (normalised) and `masks`, crop-major."""
-    _, batch = make_batch(config, images, 0)
-    return {"global_crops": batch.global_crops, "local_crops": batch.local_crops, "masks": batch.masks}
-
-
-def _seed(seed: int, purpose: int, number: int) -> int:
-    return ((seed * 8 + purpose) << 40) + number
-
-
-def _generator(seed: int, purpose: int, number: int) -> torch.Generator:
-    return torch.Generator().manual_seed(_seed(seed, purpose, number))
+_LOG = logging.getLogger("ssl_core")
 
 
 class Trainer:
     """Trains an encoder into a run folder; started again on the same folder it continues exactly.
 
     Within a `process_group` the processes share each batch: gradients, targets and centres are those of the whole
-    batch, KoLeo looks for neighbours within each process, and the first process writes the files.
+    batch, KoLeo looks for neighbours within each process's micro-batch, and the first process writes the files.
 
     Args:
         config: from `load_config`.
@@ -135,6 +54,9 @@ class Trainer:
         out: the run folder: `config.toml`, `metrics.jsonl`, `checkpoints/`, `encoder/`.
         device: where to compute; the default is CUDA where there is one.
         progress: called with (steps done, steps in all).
+        labels: what a kNN probe should find every `train.knn_every` steps.
+        backbone: an encoder of one's own instead of the one that `config.model` describes, of which `patch_size` and
+            `channels` count alone. It is changed in place; `encoder/` holds its state dict under its own names.
 
     Raises:
         SslError: no images, wrong channels, a batch that the processes can't share, or a folder that holds a run of
@@ -149,41 +71,57 @@ class Trainer:
         *,
         device: str | None = None,
         progress: Callable[[int, int], None] | None = None,
+        labels: Labels | None = None,
+        backbone: Backbone | None = None,
     ) -> None:
-        if len(images) == 0:
-            raise SslError("expected at least one image to train on, got an empty data set")
-        if images[0].ndim != 3 or images[0].shape[0] != config.model.channels:
-            raise SslError(
-                f"expected images (C={config.model.channels}, H, W), got {tuple(images[0].shape)}; "
-                "set model.channels or change the data set"
-            )
+        self.config, self.images, self.out, self.progress, self.labels = config, images, Path(out), progress, labels
         self.rank, self.ranks = rank(), world_size()
-        if config.train.batch_size % self.ranks:
-            raise SslError(
-                f"expected train.batch_size to be a multiple of the {self.ranks} processes that share it, "
-                f"got {config.train.batch_size}"
-            )
-        self.config, self.images, self.out, self.progress = config, images, Path(out), progress
+        self._check()
         self.device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
         self._claim_folder()
-        self.model = build(config)
-        checkpoint = self._newest_checkpoint()
+        self._own = backbone
+        self.model = build(config, backbone)
+        train = config.train
+        self._checkpoints = Checkpoints(self.out / "checkpoints", train.keep_checkpoints, train.keep_every)
+        checkpoint = self._checkpoints.newest()
         if config.model.whitening and checkpoint is None:
             start_from_patches(config, images, self.model)
+        self.start = start_from(self.model, config) if config.init.weights and checkpoint is None else None
+        if self.start and self.rank == 0:
+            write_bytes(self.out / "start.json", self.start.to_json().encode())
         self.model.to(self.device)
-        self._parallel = nn.parallel.DistributedDataParallel(self.model) if self.ranks > 1 else self.model
+        prepare_blocks(self.model, train)
+        self._spread = spread(self.model, train)
         o = config.optim
         self.optimizer = torch.optim.AdamW(
             param_groups(
                 self.model.student,
-                depth=config.model.depth,
                 layerwise_decay=o.layerwise_decay,
                 patch_embed_lr=o.patch_embed_lr,
             ),
             betas=(o.beta1, o.beta2),
-            foreach=True,
+            fused=True,
         )
-        self.step = self._resume(checkpoint)
+        self.step = self._checkpoints.load(checkpoint, self.model, self.optimizer) if checkpoint else 0
+        self._loader = Loader(config, images, self.device, self.rank, self.ranks)
+        self._open: Report | None = None
+        self._stop = False
+        self._bad = torch.zeros((), device=self.device)
+        self._warned: set[str] = set()
+
+    def _check(self) -> None:
+        train, model = self.config.train, self.config.model
+        if not len(self.images):
+            raise SslError("expected at least one image to train on, got an empty data set")
+        check_image(self.images[0], 0, model.channels, axes_of(model.patch_size))
+        shares = self.ranks * train.accumulate
+        if train.batch_size % shares:
+            raise SslError(
+                f"expected train.batch_size to be a multiple of the {self.ranks} processes that share it, times "
+                f"train.accumulate = {train.accumulate}; got {train.batch_size}"
+            )
+        if train.knn_every and self.labels is None:
+            raise SslError("expected labels for the probe that train.knn_every asks for; pass labels, or leave it 0")
 
     def _claim_folder(self) -> None:
         path = self.out / "config.toml"
@@ -198,25 +136,52 @@ class Trainer:
             write_bytes(path, self.config.to_toml().encode())
         barrier()
 
-    def fit(self) -> None:
-        """Train to the configured number of steps, then export the teacher to `encoder/`."""
+    def fit(self) -> bool:
+        """Train to the configured number of steps, then export the teacher to `encoder/`.
+
+        Returns:
+            True when finished; False when SIGTERM came: a checkpoint is saved, and the next `fit` goes on from it.
+
+        Raises:
+            SslError: a number is not finite; it, the step and the images are named, `failed-step-*.safetensors` holds
+                the step, and the last good checkpoint stays.
+        """
         train = self.config.train
-        started, first = time.perf_counter(), self.step
-        while self.step < train.steps:
-            row = self.train_step()
-            if self.progress:
-                self.progress(self.step, train.steps)
-            if self.step % train.log_every == 0 or self.step == train.steps:
-                done = (self.step - first) * train.batch_size
-                row["images_per_second"] = round(done / (time.perf_counter() - started), 2)
-                if self.rank == 0:
-                    with (self.out / "metrics.jsonl").open("a") as file:
-                        file.write(json.dumps(row) + "\n")
-            if self.rank == 0 and (self.step % train.checkpoint_every == 0 or self.step == train.steps):
-                self.save()
-        if self.rank == 0:
-            save_encoder(self.model.teacher.backbone, self.config.crops, self.out / "encoder")
+        if self.device.type == "cpu":
+            keep_freed_memory()
+        log = self._start_log() if self.rank == 0 else None
+        meter = Meter(self.config, self.device, self.ranks, counted=self._own is None)
+        attention = nullcontext() if train.attention == "auto" else force_attention(train.attention)
+        with sigterm_noted() as asked, attention:
+            while self.step < train.steps and not self._stop:
+                meter.count(self.step, self.train_step(stop=asked()))
+                if self.progress:
+                    self.progress(self.step, train.steps)
+                last = self.step == train.steps
+                if self.step % train.log_every == 0 or last:
+                    row = {**self._settle(), **self.schedule(self.step - 1), **meter.read(), **self._probe()}
+                    if log:
+                        self._warn(row)
+                        log.write(self.step, row)
+                if self.step % train.checkpoint_every == 0 or last or self._stop:
+                    self.save()
+            barrier()
+        if self.step < train.steps:
+            return False
+        self._export()
         barrier()
+        return True
+
+    def _export(self) -> None:
+        backbone = self.model.teacher.backbone
+        state = {name: whole(tensor) for name, tensor in backbone.state_dict().items()}
+        if self.rank == 0:
+            crops, folder = self.config.crops_at(self.config.train.steps), self.out / "encoder"
+            state = merge_adapters(state, self.config.lora)
+            if isinstance(backbone, VisionTransformer):
+                save_encoder(backbone, crops, folder, state=state)
+            else:
+                save_weights(state, crops, self.config.model.channels, folder)
 
     def schedule(self, step: int) -> dict[str, float]:
         """Learning rate, weight decay, teacher momentum and teacher temperature at a step."""
@@ -225,6 +190,7 @@ class Trainer:
         lr = cosine_schedule(step, base=peak, final=o.min_lr, total=total, warmup=min(o.warmup, total // 2))
         return {
             "lr": lr,
+            "backbone_lr": 0.0 if step < min(self.config.init.warmup_heads, total // 10) else lr,
             "last_layer_lr": 0.0 if step < o.freeze_last_layer else lr,
             "weight_decay": cosine_schedule(step, base=o.weight_decay, final=o.weight_decay_end, total=total),
             "momentum": cosine_schedule(step, base=o.momentum, final=o.momentum_end, total=total),
@@ -236,88 +202,99 @@ class Trainer:
             ),
         }
 
-    def train_step(self) -> dict[str, float]:
-        """Draw a batch, take one step; returns the row for metrics.jsonl.
+    def train_step(self, *, stop: bool = False) -> float:
+        """Draw a batch and take one step; returns the seconds waited for images.
 
-        Raises:
-            SslError: a loss term is not finite; it, the step and the images are named and nothing is saved.
+        What the step found is looked at when the next one is under way, so that a device is never waited for.
         """
-        indices, batch = make_batch(self.config, self.images, self.step, rank=self.rank, ranks=self.ranks)
-        batch = Batch(*(t.to(self.device) for t in (batch.global_crops, batch.local_crops, batch.masks)))
-        values = self.schedule(self.step)
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(_seed(self.config.train.seed, 0, self.step * 1024 + self.rank))  # drop path
-            terms, norms = self.optimise(batch, values)
-        bad = [name for name, value in terms.items() if not math.isfinite(value)]
-        if bad:
-            raise SslError(
-                f"step {self.step}: {', '.join(bad)} not finite for images {indices}; "
-                "look at these images, lower optim.base_lr or raise optim.warmup"
-            )
+        started = time.perf_counter()
+        indices, batches = self._loader.batches(self.step)
+        waited = time.perf_counter() - started
+        found = self.optimise(batches, self.schedule(self.step), stop=stop)
+        self._settle()
+        self._open = Report(self.step, indices, batches, found)
         self.step += 1
-        row = {"step": self.step, **terms, **values, **{f"grad_norm_{k}": v for k, v in norms.items()}}
-        if self.step % self.config.train.log_every == 0 or self.step == self.config.train.steps:
-            with torch.no_grad():
-                row["rankme"] = rankme(self.model.teacher.backbone(batch.global_crops).cls)
-        return row
+        return waited
 
-    def optimise(self, batch: Batch, values: dict[str, float]) -> tuple[dict[str, float], dict[str, float]]:
-        """Forward, backward, clip each submodule, step, move the teacher; loss terms and gradient norms."""
+    def optimise(self, batches: Sequence[Batch], values: dict[str, float], *, stop: bool = False) -> dict[str, Tensor]:
+        """Forward and backward of each micro-batch, clip each submodule, step, move the teacher.
+
+        Returns:
+            Loss terms and `stop`, their means over micro-batches and processes, and `grad_norm_*` before clipping.
+            Once any was not finite the student stays as it is.
+        """
         half = self.config.train.precision == "bfloat16"
-        with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=half):
-            out = self._parallel(batch, values["teacher_temperature"])
+        autocast = torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=half)
+        temperature, count = values["teacher_temperature"], len(batches)
+        self.model.renew_anchor(self.step)
+        with autocast:
+            targets = self.model.teach(batches, temperature)
         self.optimizer.zero_grad(set_to_none=True)
-        out["loss"].backward()
-        norms = {
-            name: float(torch.nn.utils.clip_grad_norm_(module.parameters(), self.config.optim.clip))
-            for name, module in self.model.student.named_children()
-        }
+        outputs = []
+        for i, (batch, target) in enumerate(zip(batches, targets, strict=True)):
+            with torch.random.fork_rng(devices=[]), exchanging(self._spread, i == count - 1):
+                part = self.rank * count + i
+                torch.manual_seed(seed_of(self.config.train.seed, 0, (self.step << 20) + part))  # drop path
+                with autocast:
+                    out = self._spread(batch, temperature, target)
+                (out["loss"] / count).backward()
+                out["stop"] = out["loss"].new_tensor(float(stop))
+                outputs.append(torch.stack([value.detach() for value in out.values()]))
+        terms = mean_over_ranks(torch.stack(outputs).mean(dim=0)).unbind()
+        found = dict(zip(out, terms, strict=True))
+        for name, module in self.model.student.named_children():
+            norm = torch.nn.utils.clip_grad_norm_(module.parameters(), self.config.optim.clip)
+            found[f"grad_norm_{name}"] = whole(norm)
         for group in self.optimizer.param_groups:
             m: Multipliers = group["multipliers"]
-            group["lr"] = values["last_layer_lr" if m.is_last_layer else "lr"] * m.lr
+            rate = "last_layer_lr" if m.is_last_layer else "backbone_lr" if m.is_backbone else "lr"
+            group["lr"] = values[rate] * m.lr
             group["weight_decay"] = values["weight_decay"] * m.weight_decay
+        self._bad = torch.maximum(self._bad, (~torch.isfinite(torch.stack(list(found.values())))).any().float())
+        # The fused optimizer reads this, as a gradient scaler sets it: where it is 1 nothing moves.
+        self.optimizer.found_inf = self._bad  # type: ignore[attr-defined]
         self.optimizer.step()
         self.model.update_teacher(values["momentum"])
-        terms = mean_over_ranks(torch.stack([value.detach().float() for value in out.values()]))
-        return dict(zip(out, terms.tolist(), strict=True)), norms
+        return found
 
     def save(self) -> Path:
-        """Write a checkpoint of everything the next step depends on, and drop the oldest beyond the limit."""
-        tensors = {f"model.{k}": v for k, v in self.model.state_dict().items()}
-        for name, parameter in self.model.student.named_parameters():
-            for key, value in self.optimizer.state.get(parameter, {}).items():
-                tensors[f"optimizer.{name}.{key}"] = torch.as_tensor(value)
-        path = self.out / "checkpoints" / f"step-{self.step:08d}.safetensors"
-        write_tensors(path, tensors, {"step": self.step})
-        for old in sorted(path.parent.glob("step-*.safetensors"))[: -self.config.train.keep_checkpoints]:
-            old.unlink()
-        return path
+        """Write a checkpoint of everything the next step depends on, and drop those that are not kept.
 
-    def _newest_checkpoint(self) -> Path | None:
-        return max((self.out / "checkpoints").glob("step-*.safetensors"), default=None)
+        Raises:
+            SslError: a full disk, say; what was there before stays.
+        """
+        self._settle()
+        return self._checkpoints.save(self.step, self.model, self.optimizer, write=self.rank == 0)
 
-    def _resume(self, checkpoint: Path | None) -> int:
-        step = 0
-        if checkpoint:
-            tensors, metadata = read_tensors(checkpoint)
-            step = int(str(metadata["step"]))
-            self.model.load_state_dict(
-                {k.removeprefix("model."): v for k, v in tensors.items() if k.startswith("model.")}
-            )
-            for name, parameter in self.model.student.named_parameters():
-                prefix = f"optimizer.{name}."
-                state = {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
-                if state:
-                    self.optimizer.state[parameter] = {
-                        k: v if k == "step" else v.to(self.device) for k, v in state.items()
-                    }
-        self._forget_after(step)
-        return step
+    def _settle(self) -> dict[str, float]:
+        """Look at what the last step found, if that wasn't done; its numbers."""
+        if self._open is None:
+            return {}
+        self._open.refuse_if_not_finite(self.model, self.out, self.rank)
+        row = self._open.read()
+        self._stop = bool(row.pop("stop")) or self._stop
+        return row
 
-    def _forget_after(self, step: int) -> None:
-        """Drop the metrics of steps that will be taken again."""
-        path = self.out / "metrics.jsonl"
-        if path.exists():
-            lines = path.read_text("utf-8").splitlines()
-            kept = [line for line in lines if line.endswith("}") and json.loads(line)["step"] <= step]
-            write_bytes(path, "".join(f"{line}\n" for line in kept).encode())
+    def _start_log(self) -> Log:
+        for words in advice(self.config, len(self.images)):
+            _LOG.warning(words)
+        return Log(self.out, self.config.train.logger, dataclasses.asdict(self.config), self.step)
+
+    @torch.no_grad()
+    def _probe(self) -> dict[str, float]:
+        """What the teacher's class tokens of the last step's images are like, and the kNN probe if it is due."""
+        assert self._open is not None
+        embed = self.model.embed
+        views = torch.cat([torch.stack(embed(batch.global_crops).chunk(2)) for batch in self._open.batches], dim=1)
+        row = {"rankme": rankme(views.flatten(0, 1)), "lidar": lidar(views)}
+        every = self.config.train.knn_every
+        if every and self.labels and (self.step % every == 0 or self.step == self.config.train.steps):
+            row["knn"] = probe(embed, self.images, self.labels, self.config.crops_at(self.step), self.device)
+        return row
+
+    def _warn(self, row: dict[str, float]) -> None:
+        """Say once what speaks of collapse, when the learning rate has warmed up."""
+        signs = collapse_signs(row, self.config.head.prototypes) if self.step > self.config.optim.warmup else {}
+        for sign in signs.keys() - self._warned:
+            _LOG.warning("step %d: %s", self.step, signs[sign])
+            self._warned.add(sign)

@@ -1,20 +1,23 @@
 """Vision Transformer with DINOv2's parameter names: class token, optional registers, LayerScale, drop path.
 
-Images keep their own channels (1 for radiographs) up to the patch embedding. Any height and width that the patch
-size divides will do. The mask token replaces a patch embedding before positions are added.
+Images keep their own channels (1 for radiographs) up to the patch embedding. Any height and width, and depth of
+volumes, that the patch size divides will do. The mask token replaces a patch embedding before positions are added.
 """
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Literal, cast
 
 import torch
 from torch import Tensor, nn
 
 from ssl_core._attention import attention
 from ssl_core._errors import SslError
+from ssl_core._ffn import Mlp, SwiGLU
 from ssl_core._pos_embed import interpolate_pos_embed, sincos_table
+from ssl_core._sizes import Size, patch_grid
 
 if TYPE_CHECKING:
     from jaxtyping import Bool, Float
@@ -24,17 +27,21 @@ if TYPE_CHECKING:
 class ViTConfig:
     """Shape of an encoder; `image_size` is the side in pixels at which positions are learned.
 
+    A `patch_size` of three numbers (depth, height, width) makes it an encoder of volumes.
+
     Weights start from a normal of `init_std` (0.02 suits a width of 768; narrow models want about 0.5 / sqrt(width)),
-    positions from a normal of 0.02, or from sines and cosines of amplitude `sincos` where that is not 0.
+    positions from a normal of 0.02, or from sines and cosines of amplitude `sincos` where that is not 0. At other sizes
+    they are resized by the rule of `interpolate_pos_embed` that `pos_offset` and `pos_antialias` state.
     """
 
     embed_dim: int = 768
     depth: int = 12
     num_heads: int = 12
-    patch_size: int = 14
-    image_size: int = 518
+    patch_size: Size = 14
+    image_size: Size = 518
     channels: int = 1
     mlp_ratio: float = 4.0
+    ffn: Literal["mlp", "swiglu"] = "mlp"
     registers: int = 0
     layerscale: float = 1e-5
     drop_path: float = 0.0
@@ -48,10 +55,14 @@ class ViTConfig:
             raise SslError(
                 f"model.embed_dim must be a multiple of model.num_heads, got {self.embed_dim} and {self.num_heads}"
             )
-        if self.image_size % self.patch_size:
-            raise SslError(
-                f"the image size must be a multiple of the patch size {self.patch_size}, got {self.image_size}"
-            )
+        if self.mlp_ratio != int(self.mlp_ratio):
+            raise SslError(f"model.mlp_ratio must be whole, as in transformers' Dinov2, got {self.mlp_ratio}")
+        patch_grid(self.image_size, self.patch_size, "the image size")
+
+    @property
+    def grid(self) -> tuple[int, ...]:
+        """Patches along each axis at the image size."""
+        return patch_grid(self.image_size, self.patch_size, "the image size")
 
 
 @dataclass(frozen=True)
@@ -67,25 +78,30 @@ class Features:
 
 
 class PatchEmbed(nn.Module):
-    """Non-overlapping patches to vectors."""
+    """Non-overlapping patches to vectors; the weights are those of a convolution, of volumes where the patch is one."""
 
-    def __init__(self, channels: int, embed_dim: int, patch_size: int) -> None:
+    def __init__(self, channels: int, embed_dim: int, patch_size: Size) -> None:
         super().__init__()
-        self.proj = nn.Conv2d(channels, embed_dim, patch_size, patch_size)
+        self.proj: nn.Conv2d | nn.Conv3d
+        if isinstance(patch_size, int):
+            self.proj = nn.Conv2d(channels, embed_dim, patch_size, patch_size)
+        else:
+            self.proj = nn.Conv3d(channels, embed_dim, patch_size, patch_size)
 
-    def forward(self, images: Float[Tensor, "b c H W"]) -> Float[Tensor, "b n d"]:
+    def forward(self, images: Float[Tensor, "b c *axes"]) -> Float[Tensor, "b n d"]:
         """Embedded patches, row by row.
 
         Written as a matrix product: on CPU a strided convolution with few channels is several times slower.
         """
         return nn.functional.linear(self.cut(images), self.proj.weight.flatten(1), self.proj.bias)
 
-    def cut(self, images: Float[Tensor, "b c H W"]) -> Float[Tensor, "b n q"]:
-        """Patches as vectors of q = c * patch size ** 2 pixels, top to bottom, left to right."""
-        b, c, height, width = images.shape
-        p = self.proj.kernel_size[0]
-        patches = images.reshape(b, c, height // p, p, width // p, p).permute(0, 2, 4, 1, 3, 5)
-        return patches.reshape(b, -1, c * p * p)
+    def cut(self, images: Float[Tensor, "b c *axes"]) -> Float[Tensor, "b n q"]:
+        """Patches as vectors of their q values, channel by channel; the last axis runs fastest, in and among them."""
+        b, c, *axes = images.shape
+        split = [k for n, p in zip(axes, self.proj.kernel_size, strict=True) for k in (n // p, p)]
+        where, within = range(2, 2 + 2 * len(axes), 2), range(3, 3 + 2 * len(axes), 2)
+        patches = images.reshape(b, c, *split).permute(0, *where, 1, *within)
+        return patches.reshape(b, -1, self.proj.weight[0].numel())
 
 
 class Attention(nn.Module):
@@ -104,19 +120,6 @@ class Attention(nn.Module):
         return self.proj(attention(q, k, v).transpose(1, 2).reshape(b, n, d))
 
 
-class Mlp(nn.Module):
-    """Two linear layers around an exact (erf) GELU."""
-
-    def __init__(self, dim: int, hidden: int) -> None:
-        super().__init__()
-        self.fc1 = nn.Linear(dim, hidden)
-        self.fc2 = nn.Linear(hidden, dim)
-
-    def forward(self, x: Float[Tensor, "b n d"]) -> Float[Tensor, "b n d"]:
-        """Transform each token."""
-        return self.fc2(nn.functional.gelu(self.fc1(x)))
-
-
 class LayerScale(nn.Module):
     """A learned gain per channel on a residual branch (Touvron et al. 2021)."""
 
@@ -132,15 +135,17 @@ class LayerScale(nn.Module):
 class Block(nn.Module):
     """Pre-norm transformer block; drop path leaves out whole images, and their work, per residual branch."""
 
-    def __init__(self, dim: int, heads: int, hidden: int, layerscale: float, drop_path: float) -> None:
+    def __init__(self, config: ViTConfig) -> None:
         super().__init__()
+        dim = config.embed_dim
+        hidden = int(dim * config.mlp_ratio)
         self.norm1 = nn.LayerNorm(dim, eps=1e-6)
-        self.attn = Attention(dim, heads)
-        self.ls1 = LayerScale(dim, layerscale)
+        self.attn = Attention(dim, config.num_heads)
+        self.ls1 = LayerScale(dim, config.layerscale)
         self.norm2 = nn.LayerNorm(dim, eps=1e-6)
-        self.mlp = Mlp(dim, hidden)
-        self.ls2 = LayerScale(dim, layerscale)
-        self.drop_path = drop_path
+        self.mlp = SwiGLU(dim, hidden) if config.ffn == "swiglu" else Mlp(dim, hidden)
+        self.ls2 = LayerScale(dim, config.layerscale)
+        self.drop_path = config.drop_path
 
     def _attend(self, x: Tensor) -> Tensor:
         return cast(Tensor, self.ls1(self.attn(self.norm1(x))))
@@ -164,31 +169,28 @@ class Block(nn.Module):
 
 
 class VisionTransformer(nn.Module):
-    """Images (B, C, H, W) to `Features`."""
+    """Images (B, C, H, W) or volumes (B, C, D, H, W) to `Features`."""
 
     def __init__(self, config: ViTConfig) -> None:
         super().__init__()
         self.config = config
+        self.embed_dim, self.patch_size = config.embed_dim, config.patch_size
         dim = config.embed_dim
         self.patch_embed = PatchEmbed(config.channels, dim, config.patch_size)
         self.cls_token = nn.Parameter(torch.zeros(1, 1, dim))
-        self.pos_embed = nn.Parameter(torch.zeros(1, 1 + (config.image_size // config.patch_size) ** 2, dim))
+        self.pos_embed = nn.Parameter(torch.zeros(1, 1 + math.prod(config.grid), dim))
         self.mask_token = nn.Parameter(torch.zeros(1, dim))
         if config.registers:
             self.register_tokens = nn.Parameter(torch.zeros(1, config.registers, dim))
-        self.blocks = nn.ModuleList(
-            Block(dim, config.num_heads, int(dim * config.mlp_ratio), config.layerscale, config.drop_path)
-            for _ in range(config.depth)
-        )
+        self.blocks = nn.ModuleList(Block(config) for _ in range(config.depth))
         self.norm = nn.LayerNorm(dim, eps=1e-6)
         self._initialise()
 
     def _initialise(self) -> None:
         nn.init.trunc_normal_(self.pos_embed, std=0.02)
         if self.config.sincos:
-            side = self.config.image_size // self.config.patch_size
             with torch.no_grad():
-                self.pos_embed[0, 1:] = self.config.sincos * sincos_table(side, self.config.embed_dim)
+                self.pos_embed[0, 1:] = self.config.sincos * sincos_table(self.config.grid, self.config.embed_dim)
         nn.init.normal_(self.cls_token, std=1e-6)
         if self.config.registers:
             nn.init.normal_(self.register_tokens, std=1e-6)
@@ -197,11 +199,11 @@ class VisionTransformer(nn.Module):
                 nn.init.trunc_normal_(module.weight, std=self.config.init_std)
                 nn.init.zeros_(module.bias)
 
-    def forward(self, images: Float[Tensor, "b c H W"], masks: Bool[Tensor, "b n"] | None = None) -> Features:
+    def forward(self, images: Float[Tensor, "b c *axes"], masks: Bool[Tensor, "b n"] | None = None) -> Features:
         """Encode a batch.
 
         Args:
-            images: normalised pixels; H and W multiples of the patch size.
+            images: normalised pixels; each axis a multiple of the patch's.
             masks: True where a patch is hidden from the encoder.
 
         Raises:
@@ -215,12 +217,11 @@ class VisionTransformer(nn.Module):
         return Features(cls=x[:, 0], registers=x[:, 1:first], patches=x[:, first:])
 
     def _embed(self, images: Tensor, masks: Tensor | None) -> Tensor:
-        size, channels = self.config.patch_size, self.config.channels
-        if images.ndim != 4 or images.shape[1] != channels:
-            raise SslError(f"expected images (B, {channels}, H, W), got {tuple(images.shape)}")
-        height, width = images.shape[-2:]
-        if height % size or width % size:
-            raise SslError(f"expected height and width to be multiples of {size}, got {height} x {width}")
+        learned, channels = self.config.grid, self.config.channels
+        if images.ndim != 2 + len(learned) or images.shape[1] != channels:
+            shape = f"(B, {channels}, {'D, H, W' if len(learned) == 3 else 'H, W'})"
+            raise SslError(f"expected images {shape}, got {tuple(images.shape)}")
+        grid = patch_grid(tuple(images.shape[2:]), self.config.patch_size, "each axis")
         x = cast(Tensor, self.patch_embed(images))
         if masks is not None:
             if masks.shape != x.shape[:2]:
@@ -229,8 +230,8 @@ class VisionTransformer(nn.Module):
         x = torch.cat((self.cls_token.expand(x.shape[0], -1, -1).to(x.dtype), x), dim=1)
         x = x + interpolate_pos_embed(
             self.pos_embed,
-            height // size,
-            width // size,
+            grid,
+            learned=learned,
             offset=self.config.pos_offset,
             antialias=self.config.pos_antialias,
         )

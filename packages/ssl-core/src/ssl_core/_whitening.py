@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 @torch.no_grad()
 def whiten_patch_embed(
-    embed: PatchEmbed, images: Float[Tensor, "b c H W"], floor: float, generator: torch.Generator
+    embed: PatchEmbed, images: Float[Tensor, "b c *axes"], floor: float, generator: torch.Generator
 ) -> None:
     """Set weight and bias so that the embedded patches of `images` have mean 0 and a covariance near the identity.
 

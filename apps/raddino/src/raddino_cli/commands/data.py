@@ -38,10 +38,17 @@ def ingest(
     intensity: Annotated[str, typer.Option(help="minmax, window or percentile.")] = "minmax",
     codec: Annotated[str, typer.Option(help="png, or jxl: lossless JPEG XL, smaller and faster.")] = "png",
     workers: Workers = None,
+    executor: Annotated[str, typer.Option(help="local: processes of this machine; ray: a Ray cluster.")] = "local",
+    address: Annotated[
+        str | None, typer.Option(help="Of the Ray cluster (default: the one that runs here, else a new one).")
+    ] = None,
     key_file: Annotated[
         Path | None,
         typer.Option(help="File with the secret behind the pseudonyms (default: CXR_IO_KEY, then OUT.key)."),
     ] = None,
+    max_pixels: Annotated[int, typer.Option(min=1, help="Most pixels of an image.")] = 120_000_000,
+    max_file_mib: Annotated[int, typer.Option(min=1, help="Most MiB of a file.")] = 256,
+    max_decoded_mib: Annotated[int, typer.Option(min=1, help="Most MiB that a file decompresses to.")] = 256,
     strict: Annotated[bool, typer.Option("--strict", help="Exit with 1 if any file was rejected.")] = False,
     as_json: Json = False,
 ) -> None:
@@ -68,6 +75,9 @@ def ingest(
             codec=codec,
             workers=workers,
             key=cxr_io.read_key(key_file) if key_file else None,
+            executor=executor,
+            address=address,
+            limits=cxr_io.Limits(max_pixels, max_file_mib << 20, max_decoded_mib << 20),
             progress=progress,
         )
     if as_json:
@@ -195,6 +205,28 @@ def verify(shards: Shards, as_json: Json = False) -> None:
             typer.echo(f"{damage.shard} {damage.sample or ''}: {damage.problem}", err=True)
     if found:
         raise typer.Exit(1)
+
+
+@app.command()
+def upload(
+    shards: Shards,
+    url: Annotated[str, typer.Argument(help="Folder of a store that fsspec opens, such as s3://bucket/shards.")],
+    as_json: Json = False,
+) -> None:
+    """Copy shards to a store, the index last; run again, it sends what is missing or has changed.
+
+    Example: `raddino data upload shards s3://bucket/shards`
+    """
+    import cxr_io
+
+    from raddino_cli.console import bar, print_json
+
+    with bar("upload") as progress:
+        sent = cxr_io.upload(shards, url, progress=progress)
+    if as_json:
+        print_json({"sent": sent})
+    else:
+        typer.echo(f"{sent} files sent to {url}")
 
 
 @app.command()

@@ -11,19 +11,38 @@ import typer
 def command(
     shards: Annotated[Path, typer.Argument(help="Folder of shards.")],
     encoder: Annotated[
-        str, typer.Option(help="A run, a transformers folder, timm:NAME, random:RUN or pixels:N (N x N grey values).")
+        str,
+        typer.Option(
+            help="A run, a transformers folder or id, timm:NAME@WEIGHTS, biovil-t:, mrm:, xrv: or lite0:WEIGHTS, "
+            "random:RUN, or pixels:N (N x N grey values)."
+        ),
     ],
     out: Annotated[Path, typer.Option(help="Folder to write.")],
     patches: Annotated[bool, typer.Option("--patches", help="Keep patch tokens too (seg needs them).")] = False,
-    batch_size: Annotated[int, typer.Option(help="Images at a time.")] = 32,
+    layers: Annotated[int, typer.Option(min=1, help="Class tokens of so many of the last layers.")] = 1,
+    fit: Annotated[
+        str, typer.Option(help="released (as the encoder's authors did), letterbox (whole image), crop or stretch.")
+    ] = "released",
+    batch_size: Annotated[
+        int | None, typer.Option(min=1, help="Images at a time (default: 32, fewer of large ones on a CPU).")
+    ] = None,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:1.")] = "auto",
+    dtype: Annotated[
+        str, typer.Option(help="auto (bfloat16 where the device has it), float32, bfloat16 or float16.")
+    ] = "auto",
 ) -> None:
-    """Class tokens, and patch tokens if asked for, of every image of every split.
+    """Class tokens, and patch tokens if asked for, of every image of every split; run again, it goes on.
 
-    Example: `raddino embed shards --encoder runs/first --out features/first --patches`
+    Examples:
+    `raddino embed shards --encoder runs/first --out features/first --patches`,
+    `raddino embed shards --encoder microsoft/rad-dino --out features/rad-dino --layers 4`
     """
     from raddino_cli.console import bar
-    from raddino_cli.work.features import embed
+    from raddino_cli.work.embedding import embed
 
     with bar("embed") as progress:
-        count = embed(shards, encoder, out, patches=patches, batch_size=batch_size, progress=progress)
+        count = embed(
+            shards, encoder, out, patches=patches, layers=layers, fit=fit, batch_size=batch_size, device=device,
+            dtype=dtype, progress=progress,
+        )  # fmt: skip
     typer.echo(f"features of {count} images in {out}")

@@ -15,15 +15,33 @@ def command(
     overrides: Annotated[
         list[str] | None, typer.Option("--set", help="Override, as `train.steps=1000`; may be repeated.")
     ] = None,
+    init: Annotated[
+        Path | None,
+        typer.Option(
+            help="Weights to start from: a run, a folder of transformers or timm, dinov2's .pth, safetensors."
+        ),
+    ] = None,
+    init_head: Annotated[
+        Path | None,
+        typer.Option(help="A DINO head to start from, such as RAD-DINO's; else one with the weights, or new."),
+    ] = None,
     processes: Annotated[
         int | None, typer.Option(min=1, help="Processes that share a batch (default: one per GPU, else one).")
     ] = None,
+    stream: Annotated[
+        bool | None,
+        typer.Option("--stream/--in-memory", help="Read images as they are needed (default: where they fill memory)."),
+    ] = None,
 ) -> None:
     """Train an encoder by self-distillation (DINO + iBOT); run again, it goes on exactly where it stopped.
+
+    With --init the encoder has the shape of those weights; what became of each key is in the run's start.json.
 
     Example: `raddino pretrain shards --out runs/first --recipe cpu-tiny --set train.steps=500`
     """
     from raddino_cli.work.training import pretrain
 
-    pretrain(shards, out, recipe, overrides or [], processes=processes)
+    if init_head and not init:
+        raise typer.BadParameter("goes with --init, the encoder it belongs to", param_hint="--init-head")
+    pretrain(shards, out, recipe, overrides or [], init=init, init_head=init_head, processes=processes, stream=stream)
     typer.echo(f"encoder in {out / 'encoder'}")

@@ -40,7 +40,7 @@ def run(settings: Settings, out: Path, *, workers: int | None = None, fresh: boo
 
     _check_source(settings)
     versions = {name: version(name) for name in PACKAGES}
-    stages = Stages(out, {**asdict(settings), "versions": versions}, fresh=fresh)
+    stages = Stages(out, "demo", {**asdict(settings), "versions": versions}, fresh=fresh)
     source, shards, trained = out / "phantoms", out / "shards", out / "run"
     if settings.source is None:
         stages.run("phantoms", lambda: _phantoms(cxr_phantom.generate, source, settings, workers))
@@ -144,7 +144,7 @@ def _specs(trained: Path, named: Path | None = None) -> dict[str, str]:
 
 
 def _embed(shards: Path, spec: str, out: Path) -> int:
-    from raddino_cli.work.features import embed
+    from raddino_cli.work.embedding import embed
 
     with bar(f"embed {out.name}") as tell:
         return embed(shards, spec, out, patches=True, progress=tell)
@@ -186,11 +186,11 @@ def _probe(folder: Path, tell: Progress) -> dict[str, Any]:
 
 
 def _segment(shards: Path, folder: Path, tell: Progress) -> dict[str, Any]:
-    from raddino_cli.work.segmenting import evaluate_head, train_head
+    from raddino_cli.work.segmenting import Plan, evaluate_model, train_model
 
-    head = train_head(folder, shards, "lungs", progress=tell)
-    head.save(folder / "lungs.safetensors")
-    return evaluate_head(head, folder, shards, "lungs")
+    model = train_model(folder, shards, Plan(), progress=tell)
+    model.save(folder / "lungs.safetensors")
+    return evaluate_model(model, folder, shards, Plan().masks)
 
 
 def _report(folder: Path, _tell: Progress) -> dict[str, Any]:

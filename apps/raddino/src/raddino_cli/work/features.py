@@ -1,27 +1,29 @@
-"""Features on disk: `cls.npy`, `patches.npy`, `samples.parquet`, `features.json`."""
+"""Features on disk: `cls.npy`, `mean.npy`, `layers.npy`, `patches.npy`, `samples.parquet`, `features.json`."""
 
 from __future__ import annotations
 
 import json
-import shutil
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, field
 from functools import cached_property
+from hashlib import sha256
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-import raddino_encoders
 from cxr_io import CxrError, Sample, ShardStream
 from numpy.typing import NDArray
 
-from raddino_cli.console import Progress
-
+FORMAT = 2
+"""Of `features.json`; 1 had no `keys`, no means and no layers, and loads all the same."""
 SPLITS = ("train", "val", "test")
 _TEXTS = ("key", "split", "patient", "study", "view", "sex", "manufacturer", "report")
 _NUMBERS = ("age", "height_cm", "weight_kg", "bmi")
+_OPTIONAL = ("mean", "layers", "patches")
+_GROUP = 2048  # rows of a table in memory
 
 
 class NothingToMeasureError(ValueError):
@@ -30,23 +32,34 @@ class NothingToMeasureError(ValueError):
 
 @dataclass(frozen=True)
 class Features:
-    """Frozen features of N images. `cls` (N, D); `patches` (N, D, h, w) or None; `samples` by column."""
+    """Frozen features of N images, on disk until used; `samples` by column.
+
+    `cls` (N, D) class tokens, `patches` (N, D, h, w), `mean` (N, D) of the patch tokens, `layers` (N, L, D) the class
+    tokens of the last L layers; `facts` is `features.json`.
+    """
 
     cls: NDArray[np.float32]
     patches: NDArray[np.float16] | None
     samples: dict[str, list[Any]]
     encoder: str
+    mean: NDArray[np.float32] | None = None
+    layers: NDArray[np.float32] | None = None
+    facts: dict[str, Any] = field(default_factory=dict)
 
     @cached_property
     def choices(self) -> dict[str, NDArray[np.float64]]:
-        """What a linear probe may read, by name, (N, D): the class token, and with the mean of the patch tokens."""
+        """What a linear probe may read, by name, (N, D): the class token, with the mean patch, of several layers."""
         cls = self.cls.astype(np.float64)
-        if self.patches is None:
-            return {"class": cls}
-        mean = np.concatenate(
-            [self.patches[i : i + 256].mean(axis=(2, 3), dtype=np.float64) for i in range(0, len(cls), 256)]
-        )
-        return {"class": cls, "class and mean patch": np.concatenate((cls, mean), axis=1)}
+        found = {"class": cls}
+        mean = self.mean
+        if mean is None and self.patches is not None:
+            chunks = (self.patches[i : i + 256] for i in range(0, len(cls), 256))
+            mean = np.concatenate([chunk.mean(axis=(2, 3), dtype=np.float64) for chunk in chunks])
+        if mean is not None:
+            found["class and mean patch"] = np.concatenate((cls, mean), axis=1)
+        if self.layers is not None:
+            found[f"class of {self.layers.shape[1]} layers"] = self.layers.reshape(len(cls), -1).astype(np.float64)
+        return found
 
     def rows(self, split: str) -> NDArray[np.intp]:
         """Which images a split has."""
@@ -72,66 +85,56 @@ def read_split(shards: Path, split: str) -> list[Sample]:
         raise
 
 
-def embed(
-    shards: Path,
-    encoder: str,
-    out: Path,
-    *,
-    patches: bool = False,
-    batch_size: int = 32,
-    progress: Progress | None = None,
-) -> int:
-    """Write the features of every image of some shards; returns how many. The folder appears whole or not at all."""
-    model = raddino_encoders.load(encoder)
-    samples = [(split, sample) for split in SPLITS for sample in read_split(shards, split)]
-    images = [sample.image for _, sample in samples]
-    tokens = model.embed(images, batch_size, progress, fit="crop", patches=patches)
-    part = out.with_name(out.name + ".part")
-    shutil.rmtree(part, ignore_errors=True)
-    part.mkdir(parents=True)
-    np.save(part / "cls.npy", tokens.cls)
-    if patches:
-        np.save(part / "patches.npy", tokens.patches.astype(np.float16))
-    pq.write_table(_table(samples), part / "samples.parquet")
-    facts = {
-        "format": 1,
-        "encoder": model.name,
-        "fit": "crop",
-        "image_size": model.image_size,
-        "patch_size": model.patch_size,
-    }
-    (part / "features.json").write_text(json.dumps(facts, indent=1) + "\n")
-    shutil.rmtree(out, ignore_errors=True)
-    part.replace(out)
-    return len(samples)
-
-
 def load_features(folder: Path) -> Features:
-    """Features that `embed` wrote; patch tokens stay on disk until they are used."""
+    """Features that `embed` wrote, proven whole: as many rows of each kind, in the order of the keys.
+
+    Arrays stay on disk until they are used.
+    """
     try:
         facts = json.loads((folder / "features.json").read_bytes())
-        cls = np.load(folder / "cls.npy", allow_pickle=False)
         samples = pq.read_table(folder / "samples.parquet").to_pydict()
+        arrays = {
+            name: np.load(folder / f"{name}.npy", mmap_mode="r", allow_pickle=False)
+            for name in ("cls", *_OPTIONAL)
+            if name == "cls" or (folder / f"{name}.npy").exists()
+        }
+        encoder, keys = facts["encoder"], samples["key"]
     except (FileNotFoundError, ValueError, KeyError, pa.ArrowException) as error:
         raise ValueError(f"expected a folder that `raddino embed` wrote at {folder}: {error}") from error
-    path = folder / "patches.npy"
-    patches = np.load(path, mmap_mode="r", allow_pickle=False) if path.exists() else None
-    return Features(cls, patches, samples, facts["encoder"])
+    for name, array in arrays.items():
+        if len(array) != len(keys):
+            raise ValueError(f"{folder}: expected as many rows as samples, {len(keys)}, got {len(array)} in {name}.npy")
+    if facts.get("keys", digest(keys)) != digest(keys):
+        raise ValueError(f"{folder}: expected samples.parquet in the order of the features, got another; embed again")
+    return Features(
+        arrays.pop("cls"), arrays.get("patches"), samples, encoder, arrays.get("mean"), arrays.get("layers"), facts
+    )
 
 
-def _table(samples: Sequence[tuple[str, Sample]]) -> pa.Table:
-    labels = list(dict.fromkeys(name for _, sample in samples for name in sample.meta["labels"]))
-    columns: dict[str, list[Any]] = {name: [] for name in (*_TEXTS, *_NUMBERS, *(f"label.{name}" for name in labels))}
-    for split, sample in samples:
-        known = {**sample.meta["metadata"], **sample.meta, "key": sample.key, "split": split, "report": sample.report}
-        for name in _TEXTS:
-            columns[name].append(known.get(name))
-        for name in _NUMBERS:
-            columns[name].append(_number(known.get(name)))
-        for name in labels:
-            columns[f"label.{name}"].append(_number(sample.meta["labels"].get(name)))
-    types = {name: pa.string() for name in _TEXTS}
-    return pa.table({name: pa.array(values, types.get(name, pa.float64())) for name, values in columns.items()})
+def digest(keys: Iterable[str]) -> str:
+    """SHA-256 of keys in their order, which says that two tables have the same rows."""
+    return sha256("\n".join(keys).encode()).hexdigest()
+
+
+def write_samples(lines: Path, out: Path) -> list[str]:
+    """A line of JSON for each row as a table, a few rows in memory at a time; returns the keys."""
+    with lines.open("rb") as file:
+        labels = list(dict.fromkeys(name for line in file for name in json.loads(line)["labels"]))
+    fields = [(name, pa.string()) for name in _TEXTS]
+    fields += [(name, pa.float64()) for name in (*_NUMBERS, *(f"label.{name}" for name in labels))]
+    keys: list[str] = []
+    with lines.open("rb") as file, pq.ParquetWriter(out, pa.schema(fields)) as writer:
+        while chunk := [json.loads(line) for line in islice(file, _GROUP)]:
+            writer.write_table(_table(chunk, labels, pa.schema(fields)))
+            keys += [row["key"] for row in chunk]
+    return keys
+
+
+def _table(rows: list[dict[str, Any]], labels: list[str], schema: pa.Schema) -> pa.Table:
+    columns: dict[str, list[Any]] = {name: [row.get(name) for row in rows] for name in _TEXTS}
+    columns |= {name: [_number(row.get(name)) for row in rows] for name in _NUMBERS}
+    columns |= {f"label.{name}": [_number(row["labels"].get(name)) for row in rows] for name in labels}
+    return pa.table(columns, schema)
 
 
 def _number(value: Any) -> float:

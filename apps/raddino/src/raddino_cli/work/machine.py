@@ -53,6 +53,9 @@ def examine() -> dict[str, Any]:
         ("xformers", "memory-efficient attention (GPU)", "pip install xformers"),
         ("timm", "timm encoders", "pip install timm"),
         ("transformers", "loading exports with transformers", "pip install transformers"),
+        ("segmentation_models_pytorch", "U-Net as a reference", "pip install 'raddino-seg[unet]'"),
+        ("nibabel", "masks as NIfTI", "pip install 'raddino-seg[nifti]'"),
+        ("highdicom", "masks as DICOM SEG", "pip install 'raddino-seg[dicom]'"),
     ):
         ready = importlib.util.find_spec(module) is not None
         abilities[purpose] = {"ready": ready, "add": None if ready else line}

@@ -5,30 +5,23 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
-from raddino_probes import (
-    FEWEST,
-    Findings,
-    FindingsProbe,
-    Method,
-    Result,
-    Split,
-    age_bands,
-    few_shot,
-    probe_continuous,
-    probe_findings,
-    score_groups,
-)
+from raddino_probes import RegressionScore, few_shot, probe_continuous, score_groups
 
 from raddino_cli.console import Progress
-from raddino_cli.work.features import SPLITS, Features, NothingToMeasureError, load_features
-
-CONTINUOUS = ("age", "weight_kg", "height_cm", "bmi")
-DEFAULT_NUMBERS = ("age", "bmi")
-GROUPS = ("sex", "age", "view")
+from raddino_cli.work.features import Features, NothingToMeasureError, load_features
+from raddino_cli.work.targets import (
+    METHODS,
+    NUMBERS,
+    check_groups,
+    choose_targets,
+    groups_of,
+    probe_by,
+    splits_of,
+    target_values,
+)
 
 
 def probe(
@@ -48,22 +41,18 @@ def probe(
     """
     _check(method, shots, by)
     features = load_features(folder)
-    known = [*features.labels, "sex", *CONTINUOUS]
-    wanted = targets or [n for n in [*features.labels, "sex", *DEFAULT_NUMBERS] if _measurable(features, n)]
-    for name in wanted:
-        if name not in known:
-            raise ValueError(f"expected a target of {', '.join(known)}; got {name!r}")
+    wanted = choose_targets(features, targets or ())
     if not wanted:
         raise NothingToMeasureError(
             f"expected labels, sex, age or BMI among the samples of {folder}, found none; ingest with --labels"
         )
-    binary = [name for name in dict.fromkeys(wanted) if name not in CONTINUOUS]
+    binary = [name for name in wanted if name not in NUMBERS]
     found = _findings(features, binary, method, by, replicates) if binary else {}
     for name in wanted:
-        if name in CONTINUOUS:
+        if name in NUMBERS:
             found[name] = _number(features, name, by, replicates)
         elif shots:
-            curve = few_shot(*_splits(features, name, "class"), name=name, shots=shots, replicates=replicates)
+            curve = few_shot(*splits_of(features, name, "class"), name=name, shots=shots, replicates=replicates)
             found[name]["shots"] = [asdict(result) for result in curve]
         if progress:
             progress(len([done for done in wanted if done in found]), len(wanted))
@@ -77,49 +66,19 @@ def words(score: dict[str, Any]) -> str:
     return f"{score['value']:.3f} ({score['low']:.3f}-{score['high']:.3f})"
 
 
-def target_values(features: Features, name: str) -> NDArray[np.float64]:
-    """A target as numbers, NaN where unknown or uncertain; sex is 1 for women."""
-    if name == "sex":
-        return np.array([{"F": 1.0, "M": 0.0}.get(value, np.nan) for value in features.samples["sex"]])
-    values = features.column(name if name in CONTINUOUS else f"label.{name}").astype(float)
-    return values if name in CONTINUOUS else np.where(values < 0, np.nan, values)
-
-
 def _check(method: str, shots: Sequence[int], by: Sequence[str]) -> None:
-    if method not in get_args(Method):
-        raise ValueError(f"expected the method {', '.join(get_args(Method))}; got {method!r}")
+    if method not in METHODS:
+        raise ValueError(f"expected the method {', '.join(METHODS)}; got {method!r}")
     if shots and method != "linear":
         raise ValueError(f"expected the method linear with few shots, got {method!r}; leave --method out")
-    for name in by:
-        if name not in GROUPS:
-            raise ValueError(f"expected groups by {', '.join(GROUPS)}; got {name!r}")
-
-
-def _measurable(features: Features, name: str) -> bool:
-    values = target_values(features, name)[features.rows("test")]
-    known = values[~np.isnan(values)]
-    if name in CONTINUOUS:
-        return len(known) >= FEWEST
-    return bool(min((known == 1).sum(), (known == 0).sum()) >= FEWEST)
-
-
-def _splits(features: Features, name: str, choice: str) -> list[Split]:
-    values, patients = target_values(features, name), features.column("patient")
-    rows = map(features.rows, SPLITS)
-    return [Split(features.choices[choice][i], values[i], patients[i]) for i in rows]
+    check_groups(by)
 
 
 def _findings(
     features: Features, names: list[str], method: str, by: Sequence[str], replicates: int
 ) -> dict[str, dict[str, Any]]:
     """All labels and sex in one pass over the features."""
-    values = np.stack([target_values(features, name) for name in names], axis=1)
-    patients, rows = features.column("patient"), map(features.rows, SPLITS)
-    train, val, test = (
-        Findings({name: x[i] for name, x in features.choices.items()}, values[i], patients[i], tuple(names))
-        for i in rows
-    )
-    found: FindingsProbe = probe_findings(train, val, test, method=method, replicates=replicates)  # type: ignore[arg-type]
+    found = probe_by(features, names, method, replicates=replicates)
     by_metric = {(result.metric, result.name): result for result in found.results}
     scores = {}
     for name, choice in zip(names, found.choices, strict=True):
@@ -132,37 +91,43 @@ def _findings(
             "average_precision": vars(second.interval),
         }
     if by:
-        groups = _groups(features, by)
+        groups = groups_of(features, by)
         predictions = {"auroc": found.predictions["auroc"]}
+        rows = features.rows("test")
+        targets = np.stack([target_values(features, name)[rows] for name in names], axis=1)
         results = score_groups(
-            predictions, test.targets, test.patients, names, groups, reasons=found.reasons, replicates=replicates
+            predictions,
+            targets,
+            features.column("patient")[rows],
+            names,
+            groups,
+            reasons=found.reasons,
+            replicates=replicates,
         )
         for name in names:
             scores[name]["groups"] = [asdict(result) for result in results if result.name == name]
     return scores
 
 
-def _number(features: Features, name: str, by: Sequence[str], replicates: int) -> dict[str, Any]:
+def fit_number(features: Features, name: str, replicates: int) -> tuple[RegressionScore, str]:
+    """Ridge regression of a number, and the choice of features, which is the best on val."""
     fits = {
-        choice: probe_continuous(*_splits(features, name, choice), replicates=replicates) for choice in features.choices
+        choice: probe_continuous(*splits_of(features, name, choice), replicates=replicates)
+        for choice in features.choices
     }
     best = max(fits, key=lambda choice: fits[choice].choice.get("val_r2", -np.inf))
-    fit, test = fits[best], _splits(features, name, best)[2]
+    return fits[best], best
+
+
+def _number(features: Features, name: str, by: Sequence[str], replicates: int) -> dict[str, Any]:
+    fit, best = fit_number(features, name, replicates)
     score = {"metric": "mae", **vars(fit.mae), "n": fit.n, "r2": vars(fit.r2), "method": "ridge", "features": best}
     score["reason"] = fit.reason
     if by:
-        results: list[Result] = score_groups(
-            {"mae": fit.predictions[:, None]}, test.targets[:, None], test.patients, [name], _groups(features, by),
+        test = splits_of(features, name, best)[2]
+        results = score_groups(
+            {"mae": fit.predictions[:, None]}, test.targets[:, None], test.patients, [name], groups_of(features, by),
             reasons=[fit.reason], replicates=replicates,
         )  # fmt: skip
         score["groups"] = [asdict(result) for result in results]
     return score
-
-
-def _groups(features: Features, by: Sequence[str]) -> dict[str, list[Any]]:
-    """Labels of the test rows."""
-    rows = features.rows("test")
-    found = {name: [features.samples[name][i] for i in rows] for name in by}
-    if "age" in found:
-        found["age"] = age_bands(found["age"])
-    return found

@@ -13,18 +13,18 @@ from raddino_cli.console import finite, say
 
 
 class Stages:
-    """The stages of one output folder.
+    """The stages of one output folder of a command, such as "demo".
 
     A folder that was begun with another configuration is refused, unless `fresh` deletes it first; so is a folder that
     holds files of something else, always.
     """
 
-    def __init__(self, out: Path, configuration: dict[str, Any], *, fresh: bool = False) -> None:
+    def __init__(self, out: Path, command: str, configuration: dict[str, Any], *, fresh: bool = False) -> None:
         self.out = out
-        note = out / "demo.json"
+        note = out / f"{command}.json"
         if not note.exists() and (out.is_file() or (out.is_dir() and any(out.iterdir()))):
             raise ValueError(
-                f"expected {out} to be new, empty or a demo's folder; it holds other files: choose another --out"
+                f"expected {out} to be new, empty or a {command}'s folder; it holds other files: choose another --out"
             )
         if fresh:
             shutil.rmtree(out, ignore_errors=True)

@@ -1,5 +1,6 @@
 """BRAX (Reis et al. 2022): one master table, DICOM and PNG of each image. No reports, no official split.
 
+The names of the columns are those of a summary and of a third party's program; their order is not relied upon.
 Ages are in groups of five years, of which the record keeps the middle (85 for `85 or more`); dates are fictitious.
 """
 

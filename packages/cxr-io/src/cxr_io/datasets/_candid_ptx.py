@@ -1,8 +1,8 @@
 """CANDID-PTX (Feng et al. 2021): DICOM named by its UID, a table of reports and pneumothorax masks, two of others.
 
 The names below are those of programs that read it, which disagree; the set itself is closed. So they may be given:
-`ingest(source, out, dataset=candid_ptx(mask="mask_rle"))`. Masks are read as SIIM-ACR's, from which the set has its
-form.
+`ingest(source, out, dataset=candid_ptx(mask="mask_rle"))`. Masks are read as SIIM-ACR's runs, which is unverified: a
+code that leaves the image is a rejection, but one of another convention within it would be a wrong mask.
 """
 
 from __future__ import annotations

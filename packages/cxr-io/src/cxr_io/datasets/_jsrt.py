@@ -1,7 +1,8 @@
 """JSRT (Shiraishi et al. 2000): 247 raw images, with and without a nodule, and two tables separated by tabs.
 
 `CLNDAT_EN.txt`: file, subtlety, size of the nodule in mm, age, sex, x, y, then words. `CNNDAT_EN.TXT`: file, age, sex.
-Their columns have no names and are from memory; a row that doesn't fit leaves its facts unknown.
+Their columns have no names; they, and the raw files' byte order and sense, are from memory and unverified. A row that
+doesn't fit leaves its facts unknown.
 """
 
 from __future__ import annotations

@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from cxr_io._codestream import announced
 from cxr_io._errors import CxrError
 
 
@@ -55,18 +56,23 @@ def load_mask(source: MaskSource, shape: tuple[int, int]) -> NDArray[Any]:
 
 def _from_file(path: Path, shape: tuple[int, int]) -> NDArray[Any]:
     try:
-        data = np.fromfile(path, np.uint8)
-        mask = cv2.imdecode(data, cv2.IMREAD_UNCHANGED) if data.size else None
+        data = path.read_bytes()
+        if (found := announced(data)) and found[:2] != shape:  # it may be a bomb
+            raise _misshapen(path, found[:2], shape)
+        mask = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED) if data else None
     except (OSError, cv2.error) as error:
         raise CxrError("bad_mask", f"expected a mask at {path.name}: {error}") from error
     if mask is None:
         raise CxrError("bad_mask", f"expected a PNG mask at {path.name}, got a file that doesn't decode")
     if mask.shape != shape:
-        raise CxrError(
-            "bad_mask",
-            f"expected a mask of the image's {shape[1]} x {shape[0]} pixels, got shape {mask.shape} in {path.name}",
-        )
+        raise _misshapen(path, mask.shape, shape)
     return np.asarray(mask)
+
+
+def _misshapen(path: Path, found: tuple[int, ...], shape: tuple[int, int]) -> CxrError:
+    return CxrError(
+        "bad_mask", f"expected a mask of the image's {shape[1]} x {shape[0]} pixels, got shape {found} in {path.name}"
+    )
 
 
 def _runs(code: str, convention: str, size: int) -> list[tuple[int, int]]:

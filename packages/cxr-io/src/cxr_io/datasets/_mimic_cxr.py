@@ -4,6 +4,9 @@ Beside the tables of the release, three are used where they lie in the source's 
 split of MIMIC-CXR-JPG, and MIMIC-IV's `patients.csv` (or `hosp/patients.csv`) for sex and age. A patient's age is that
 of an anchor year, counted on to the year of the study; dates are shifted, but alike in both. Reports are taken from
 `files/` or `mimic-cxr-reports/files/`; `sections` cuts them.
+
+The columns of the metadata are those of the publisher's own code, the labels' those of a third party's documentation.
+Those of the record list, the split and `patients.csv` are from memory: a table without one of them is refused by name.
 """
 
 from __future__ import annotations

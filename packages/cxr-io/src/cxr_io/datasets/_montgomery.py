@@ -1,4 +1,7 @@
-"""Montgomery County (Jaeger et al. 2014): `CXR_png`, masks of each lung in `ManualMask`, a text file of readings."""
+"""Montgomery County (Jaeger et al. 2014): `CXR_png`, masks of each lung in `ManualMask`, a text file of readings.
+
+The layout is from memory and unverified.
+"""
 
 from __future__ import annotations
 

@@ -2,7 +2,7 @@
 
 `ecgen-radiology/*.xml` and images anywhere below, named by their id. The coders indexed each report in full, so that a
 heading of the collection that a report lacks is 0; a report without headings (`no indexing`) has no labels. Each report
-is of a patient of its own.
+is of a patient of its own. The layout is from memory and unverified.
 """
 
 from __future__ import annotations

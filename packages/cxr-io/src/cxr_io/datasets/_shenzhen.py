@@ -1,4 +1,7 @@
-"""Shenzhen (Jaeger et al. 2014): `CXR_png`, a text file of readings, and where fetched the lung masks in `mask`."""
+"""Shenzhen (Jaeger et al. 2014): `CXR_png`, a text file of readings, and where fetched the lung masks in `mask`.
+
+The layout is from memory and unverified.
+"""
 
 from __future__ import annotations
 

@@ -2,7 +2,8 @@
 
 `annotations/image_labels_{train,test}.csv`, `annotations/annotations_{train,test}.csv` and `{train,test}/*.dicom`; on
 Kaggle `train.csv` alone. Three readers saw each training image, and `_consensus` says what they agree upon; the test
-set's labels are a consensus already, and its boxes stand as they are.
+set's labels are a consensus already, and its boxes stand as they are. Kaggle's columns are verified, the names of the
+others are a third party's; their order is not relied upon.
 """
 
 from __future__ import annotations

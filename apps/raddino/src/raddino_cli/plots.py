@@ -1,0 +1,87 @@
+"""Plots of scores with their intervals, as SVG: a panel a metric, and a curve a target."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+
+import matplotlib as mpl
+import numpy as np
+from matplotlib.figure import Figure
+from raddino_probes import Result
+
+_GREY = "#888"
+STYLE = {"svg.hashsalt": "raddino", "font.family": "sans-serif", "axes.edgecolor": _GREY, "text.color": _GREY}
+STYLE |= {"axes.labelcolor": _GREY, "xtick.color": _GREY, "ytick.color": _GREY, "axes.titlecolor": _GREY}
+"""Legible on white and on black."""
+
+
+def svg(figure: Figure) -> str:
+    """The figure as text that is the same for the same figure."""
+    buffer = io.StringIO()
+    figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None})
+    return buffer.getvalue()
+
+
+def intervals(results: Mapping[str, Sequence[Result]]) -> str:
+    """Every target's value and interval by model, a panel a metric."""
+    found = [result for of in results.values() for result in of if result.estimable]
+    metrics = list(dict.fromkeys(result.metric for result in found))
+    names = {m: list(dict.fromkeys(_words(r) for r in found if r.metric == m)) for m in metrics}
+    tallest = max((len(each) for each in names.values()), default=1)
+    step = 0.8 / max(len(results), 1)
+    with _figure((3.6 * max(len(metrics), 1), 1.2 + 0.45 * tallest)) as figure:
+        for axis, metric in zip(figure.subplots(1, max(len(metrics), 1), squeeze=False)[0], metrics, strict=False):
+            for i, (model, of) in enumerate(results.items()):
+                mine = [r for r in of if r.metric == metric and r.estimable]
+                at = np.array([names[metric].index(_words(r)) for r in mine]) + (i - (len(results) - 1) / 2) * step
+                value = np.array([r.value for r in mine])
+                ends = np.nan_to_num(np.abs([[r.value - r.low for r in mine], [r.high - r.value for r in mine]]))
+                axis.errorbar(value, at, xerr=ends, fmt="o", markersize=4, linewidth=1.4, label=model)
+            axis.set_yticks(range(len(names[metric])), names[metric], fontsize=8)
+            axis.set_ylim(len(names[metric]) - 0.5, -0.5)
+            axis.set_title(metric.replace("_", " "), fontsize=9)
+            if metric == "auroc":
+                axis.axvline(0.5, color=_GREY, linewidth=0.6, linestyle=":")
+        _legend(figure, len(results))
+        return svg(figure)
+
+
+def curves(results: Mapping[str, Sequence[Result]]) -> str:
+    """AUROC over the number of images of each class by model, with its band, a panel a target."""
+    names = list(dict.fromkeys(result.name for of in results.values() for result in of if result.estimable))
+    with _figure((3.2 * max(len(names), 1), 2.8)) as figure:
+        for axis, name in zip(figure.subplots(1, max(len(names), 1), squeeze=False)[0], names, strict=False):
+            for model, of in results.items():
+                mine = [r for r in of if r.name == name and r.estimable]
+                shots = [int(r.group.split()[0]) for r in mine]
+                (line,) = axis.plot(shots, [r.value for r in mine], marker="o", markersize=3, label=model)
+                axis.fill_between(
+                    shots, [r.low for r in mine], [r.high for r in mine], color=line.get_color(), alpha=0.15
+                )
+            axis.set_xscale("log", base=2)
+            axis.set_title(name, fontsize=9)
+            axis.set_xlabel("images of each class", fontsize=8)
+        _legend(figure, len(results))
+        return svg(figure)
+
+
+def _words(result: Result) -> str:
+    return f"{result.name} {result.group}".strip()
+
+
+@contextmanager
+def _figure(size: tuple[float, float]) -> Iterator[Figure]:
+    with mpl.rc_context(STYLE):
+        yield Figure(figsize=size, layout="constrained")
+
+
+def _legend(figure: Figure, models: int) -> None:
+    for axis in figure.axes:
+        axis.tick_params(labelsize=8)
+        axis.spines[["top", "right"]].set_visible(False)
+    if figure.axes:
+        handles, words = figure.axes[0].get_legend_handles_labels()
+        place = {"loc": "outside lower center", "ncols": min(models, 3)}
+        figure.legend(handles, words, fontsize=8, frameon=False, labelcolor=_GREY, **place)

@@ -1,0 +1,297 @@
+"""Encoders x targets: embed each encoder once, measure each cell once, and put them into one table.
+
+What is finished is kept in its own file, named by all that it depends on: the encoder's spec and weights, the shards,
+the target and the method. So a bench that was stopped goes on, and one more encoder or target costs only itself.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from functools import partial
+from hashlib import file_digest, sha256
+from importlib.metadata import version
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+import cxr_io
+import numpy as np
+from raddino_probes import (
+    MEASURES,
+    Comparison,
+    Protocol,
+    Result,
+    compare_findings,
+    protocol,
+    score_findings,
+)
+
+from raddino_cli.console import bar, say
+from raddino_cli.work import cells
+from raddino_cli.work.cells import Cell, predictions_of, restored
+from raddino_cli.work.embedding import embed
+from raddino_cli.work.features import Features, NothingToMeasureError, load_features
+from raddino_cli.work.leaks import find_leaks, training_list
+from raddino_cli.work.stages import Stages
+from raddino_cli.work.targets import METHODS, NUMBERS, check_groups, choose_targets
+
+DEFAULT_METRICS = ("auroc", "average_precision", *cells.NUMBER_METRICS)
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What to measure."""
+
+    encoders: tuple[str, ...]
+    """Specs; the others are compared with the first."""
+    targets: tuple[str, ...] = ()
+    """All that is known where empty."""
+    metrics: tuple[str, ...] = ()
+    """The protocol's, or `DEFAULT_METRICS`, where empty."""
+    protocol: str = ""
+    method: str = "linear"
+    patches: bool = False
+    """Whether probes may read mean patch tokens."""
+    beyond: tuple[str, ...] = ()
+    """Confounders."""
+    by: tuple[str, ...] = ()
+    shots: tuple[int, ...] = ()
+    replicates: int = 1000
+    short_side: int = 518
+    """Of an archive that is ingested."""
+
+
+@dataclass(frozen=True)
+class Bench:
+    """What was found."""
+
+    results: dict[str, list[Result]]
+    """By encoder; confounders alone are one more, such as "view alone"."""
+    groups: dict[str, list[Result]]
+    shots: dict[str, list[Result]]
+    comparisons: dict[str, list[Comparison]]
+    """Each encoder minus the first, by title."""
+    leaks: dict[str, list[str]]
+    """By encoder: sentences about its training list and the test split."""
+    data: dict[str, Any]
+    protocol: Protocol | None
+
+
+def bench(
+    source: Path,
+    out: Path,
+    settings: Settings,
+    *,
+    trained_on: dict[str, Path] | None = None,
+    workers: int | None = None,
+    fresh: bool = False,
+) -> Bench:
+    """Measure what isn't measured yet. `source` is a folder of shards, or an archive, which is ingested first.
+
+    `trained_on` holds encoders' training lists; a run brings its own.
+    """
+    known = _check(settings, trained_on or {})
+    if known:
+        _check_dataset(source, known)
+    versions = {name: version(name) for name in ("raddino-encoders", "raddino-probes")}
+    stages = Stages(out, "bench", {"replicates": settings.replicates, "versions": versions}, fresh=fresh)
+    shards = _shards(source, out, settings.short_side, workers)
+    index = json.loads((shards / "index.json").read_bytes())
+    tables, leaks = {}, {}
+    for spec in settings.encoders:
+        features, digest = _embedded(shards, spec, settings.patches or settings.method == "attentive", stages)
+        tables[spec] = _Table(spec, features, digest, settings, known, stages)
+        if listed := training_list(spec, trained_on or {}):
+            leaks[spec] = find_leaks(listed, features, shards)
+    results = {spec: table.results() for spec, table in tables.items()}
+    first = tables[settings.encoders[0]]
+    if settings.beyond:
+        results[f"{', '.join(settings.beyond)} alone"] = first.confounders_alone()
+    groups = {spec: table.groups() for spec, table in tables.items()}
+    shots = {spec: table.shots() for spec, table in tables.items()}
+    compared = {k: v for spec in settings.encoders[1:] for k, v in tables[spec].minus(first).items()}
+    return Bench(results, groups, shots, compared, leaks, {"shards": str(shards), **index["splits"]}, known)
+
+
+def _check(settings: Settings, trained_on: dict[str, Path]) -> Protocol | None:
+    """The protocol, once nothing is wrong with what was asked for."""
+    known = protocol(settings.protocol) if settings.protocol else None
+    for kind, given, allowed in (
+        ("the method", (settings.method,), METHODS),
+        ("metrics of", settings.metrics, tuple(MEASURES)),
+        ("confounders of", settings.beyond, cells.CONFOUNDERS),
+        ("training lists of the encoders", tuple(trained_on), settings.encoders),
+    ):
+        for name in given:
+            if name not in allowed:
+                raise ValueError(f"expected {kind} {', '.join(allowed)}; got {name!r}")
+    check_groups(settings.by)
+    return known
+
+
+def _check_dataset(source: Path, known: Protocol) -> None:
+    note = source / "index.json"
+    if note.is_file():
+        found = json.loads(note.read_bytes())["preprocessing"]["dataset"]
+    else:
+        found, _ = cxr_io.list_items(source, "auto", None)
+    if found not in known.layouts:
+        raise ValueError(
+            f"expected {known.dataset} for this protocol (layout {' or '.join(known.layouts)}), {source} is {found}; "
+            "give that data set's folder"
+        )
+
+
+def _shards(source: Path, out: Path, short_side: int, workers: int | None) -> Path:
+    if (source / "index.json").is_file():
+        return source
+    shards = out / "shards"
+    with bar("ingest") as tell:
+        summary = cxr_io.ingest(source, shards, short_side=short_side, workers=workers, progress=tell)
+    if summary.rejected:
+        say(f"{summary.rejected} files rejected; each is in {shards}.rejected.jsonl")
+    return shards
+
+
+def _embedded(shards: Path, spec: str, patches: bool, stages: Stages) -> tuple[Features, str]:
+    """An encoder's features, and the digest of all that they depend on."""
+    hashed = sha256(repr((spec, patches)).encode() + (shards / "index.json").read_bytes())
+    for path in _files(spec):
+        with path.open("rb") as file:
+            hashed.update(file_digest(file, "sha256").digest())
+    digest = hashed.hexdigest()
+    folder = stages.out / "features" / _named(spec, digest)
+
+    def work() -> int:
+        with bar(f"embed {spec}") as tell:
+            return embed(shards, spec, folder, patches=patches, progress=tell)
+
+    stages.run(_named(f"embed {spec}", digest), work)
+    return load_features(folder), digest
+
+
+def _files(spec: str) -> Iterator[Path]:
+    """The files that an encoder's spec stands for: its weights, and what says how they are used."""
+    for word in (spec, spec.partition(":")[2], spec.partition("@")[2]):
+        place = Path(word)
+        if word and place.is_file():
+            yield place
+        elif word and place.is_dir():
+            folder = place / "encoder" if (place / "encoder").is_dir() else place
+            yield from sorted(chain(folder.glob("*.json"), folder.glob("*.safetensors")))
+
+
+def _named(words: str, *of: object) -> str:
+    """A file's name that tells what it is about, and apart from all others."""
+    plain = re.sub(r"[^A-Za-z0-9]+", "-", words).strip("-")
+    return f"{plain[:80]}-{sha256(repr((words, of)).encode()).hexdigest()[:10]}"
+
+
+class _Table:
+    """One encoder's cells, measured as they are asked for."""
+
+    def __init__(
+        self, spec: str, features: Features, digest: str, settings: Settings, known: Protocol | None, stages: Stages
+    ) -> None:
+        self.spec, self.features, self.settings, self._digest, self._stages = spec, features, settings, digest, stages
+        self._found: dict[str, Cell] = {}
+        wanted = settings.targets or ((*known.findings, *known.numbers) if known else ())
+        self.targets = choose_targets(features, wanted)
+        if not self.targets:
+            raise NothingToMeasureError(
+                "expected labels, sex, age or BMI in the split test, found none; name --targets"
+            )
+        metrics = settings.metrics or (known.metrics if known else DEFAULT_METRICS)
+        self.metrics = [name for name in MEASURES if name in metrics]
+
+    def cell(self, name: str) -> Cell:
+        """The cell of a target."""
+        s = self.settings
+        work = partial(cells.measure_target, self.features, name, s.method, s.replicates)
+        return self._once("cell", name, (s.method,), work)
+
+    def results(self) -> list[Result]:
+        """Target by target, with what goes beyond the confounders, then the mean over labels."""
+        found = []
+        for name in self.targets:
+            found += self._kept(self.cell(name))
+            if self._confounded(name):
+                found += self._kept(self._beyond(name))
+        return found + self._macro()
+
+    def confounders_alone(self) -> list[Result]:
+        """A probe that knows nothing else, of each target that is not one of the confounders."""
+        return [r for name in self.targets if self._confounded(name) for r in self._kept(self._beyond(name), "alone")]
+
+    def groups(self) -> list[Result]:
+        """The same by group of patients."""
+        s, found = self.settings, []
+        for name in self.targets if s.by else ():
+            work = partial(cells.measure_groups, self.features, name, self.cell(name), s.by, s.replicates)
+            found += self._kept(self._once("groups", name, (s.method, s.by), work))
+        return found
+
+    def shots(self) -> list[Result]:
+        """From few images of each class."""
+        s, found = self.settings, []
+        for name in self.targets if s.shots else ():
+            if name not in NUMBERS:
+                work = partial(cells.measure_shots, self.features, name, self.cell(name), s.shots, s.replicates)
+                found += restored(Result, self._once("shots", name, (s.method, s.shots), work)["results"])
+        return found
+
+    def minus(self, base: _Table) -> dict[str, list[Comparison]]:
+        """The same encoder less another, metric by metric, over the targets that can be told."""
+        found = {}
+        for metric in self.metrics:
+            alike = [name for name in self.targets if (name in NUMBERS) != MEASURES[metric].binary]
+            if names := [name for name in alike if not self.cell(name)["reason"]]:
+                work = partial(self._compare, metric, names, base)
+                of = (self.settings.method, metric, names, base._digest)
+                rows = self._once("compare", f"with {base.spec} by {metric}", of, work)["results"]
+                title = f"{metric}: {self.spec} minus {base.spec}"
+                found[title] = restored(Comparison, rows)
+        return found
+
+    def _compare(self, metric: str, names: Sequence[str], base: _Table) -> Cell:
+        a, b = (np.stack([predictions_of(t.cell(n))[metric] for n in names], 1) for t in (self, base))
+        truth, patients = cells.test_targets(self.features, names), cells.test_patients(self.features)
+        return {"results": [asdict(line) for line in compare_findings(metric, truth, a, b, patients, names)]}
+
+    def _kept(self, cell: Cell, part: str = "results") -> list[Result]:
+        return [result for result in restored(Result, cell[part]) if result.metric in self.metrics]
+
+    def _confounded(self, name: str) -> bool:
+        return bool(self.settings.beyond) and name.partition("=")[0] not in self.settings.beyond
+
+    def _beyond(self, name: str) -> Cell:
+        s = self.settings
+        work = partial(cells.measure_beyond, self.features, name, self.cell(name), s.beyond, s.replicates)
+        return self._once("beyond", name, (s.method, s.beyond), work)
+
+    def _macro(self) -> list[Result]:
+        names = [name for name in self.targets if name in self.features.labels]
+        if len(names) < 2:
+            return []
+
+        def work() -> Cell:
+            found = [self.cell(name) for name in names]
+            each = [predictions_of(cell) for cell in found]
+            results = score_findings(
+                {metric: np.stack([of[metric] for of in each], 1) for metric in cells.BINARY_METRICS},
+                cells.test_targets(self.features, names), cells.test_patients(self.features), names,
+                reasons=[cell["reason"] for cell in found], method=self.settings.method,
+                replicates=self.settings.replicates,
+            )  # fmt: skip
+            return {"results": [asdict(result) for result in results if result.name == "macro"]}
+
+        return self._kept(self._once("macro", "", (self.settings.method, names), work))
+
+    def _once(self, kind: str, name: str, of: tuple[object, ...], work: Callable[[], Cell]) -> Cell:
+        stage = _named(f"{kind} {self.spec} {name}", self._digest, of)
+        if stage not in self._found:
+            self._found[stage] = self._stages.run(stage, work)
+        return self._found[stage]
