@@ -28,7 +28,7 @@ def main() -> None:
         rg.choose([r for r, out in zip(reports, held, strict=True) if out is want]).texts for want in (False, True)
     )
     train, test = (rm.Examples(np.zeros((len(texts), 0, 1), np.float32), texts) for texts in (known, unseen))
-    recipe = rm.load_recipe("tiny", ["steps=600", *sys.argv[2:]])
+    recipe = rm.load_recipe("tiny", sys.argv[2:])
     reporter = rm.Reporter.build(recipe, train)
     start = time.monotonic()
     rm.train(reporter, train, sys.argv[1], progress=_tell)
