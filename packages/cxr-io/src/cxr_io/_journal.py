@@ -229,7 +229,7 @@ class Journal:
         except (FileNotFoundError, ValueError):
             return
         if note["members"] == members.digest and note["shard"]["bytes"] == size:
-            self.whole[members.shard] = note
+            self.whole[members.shard] = {"shard": note["shard"], "labels": note["labels"]}  # its lists stay on the disk
 
 
 def _line(file: Any) -> Recorded | None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 import os
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,6 +17,8 @@ from cxr_io._convert import Rejected, Settings, Taken, convert, mark
 from cxr_io._errors import CxrError
 from cxr_io.datasets import Record
 
+_BATCH = 8  # files a task, since Ray's own work for one is a good part of a small file's
+_AHEAD = 3  # tasks a core: one that runs, and two that wait for it or are waited for
 _TRIES = 4  # more than of a local pool: nodes of a cluster may be taken away one after another
 
 
@@ -38,13 +41,17 @@ class RayPool:
             except ConnectionError as error:
                 raise CxrError("usage", f"expected a Ray cluster at {address}: {error}") from error
         cluster: Any = ray
-        self.ahead = 4 * (workers or max(1, int(cluster.cluster_resources().get("CPU", 1))))
-        self._settings, self._known = settings, ray.put(settings)
-        self._task: Any = ray.remote(num_cpus=1, max_retries=_TRIES - 1)(_convert)
+        self.ahead = _BATCH * _AHEAD * (workers or max(1, int(cluster.cluster_resources().get("CPU", 1))))
+        self._key, known = settings.key, ray.put(settings)
+        task: Any = ray.remote(num_cpus=1, max_retries=_TRIES - 1)(_convert)
+        self._start: Callable[[list[Record]], Any] = lambda items: task.remote(items, known)
+        self._batch = _Batch(self._start, self._key)
 
     def submit(self, item: Record) -> _Pending:
         """The outcome of an item, when it is there."""
-        return _Pending(self._task.remote(item, self._known), item, self._settings.key)
+        if self._batch.sent:
+            self._batch = _Batch(self._start, self._key)
+        return self._batch.add(item)
 
     def __enter__(self) -> RayPool:
         return self
@@ -58,29 +65,68 @@ class RayPool:
 
 @dataclass(frozen=True)
 class _Pending:
-    """An item's outcome to be; its object goes when this does."""
+    """An item of a batch."""
 
-    reference: Any
-    item: Record
-    key: bytes
+    batch: _Batch
+    number: int
 
     def result(self) -> Taken | Rejected:
-        import ray
-        from ray.exceptions import RayError, WorkerCrashedError
-
-        try:
-            found: Taken | Rejected = ray.get(self.reference)
-        except WorkerCrashedError:
-            reason = f"expected a file that decodes; {_TRIES} workers died of it, so its codec has a defect"
-            return Rejected(mark(self.item, self.key), self.item.name, "crashed_codec", reason)
-        except RayError as error:
-            raise CxrError(
-                "worker_killed", f"expected a cluster that lives ({type(error).__name__}); run again to go on"
-            ) from error
-        return found
+        return self.batch.outcomes()[self.number]
 
 
-def _convert(item: Record, settings: Settings) -> Taken | Rejected:
+class _Batch:
+    """Some items, converted by one task once they are enough or are asked for; the results go when the batch does."""
+
+    def __init__(self, start: Callable[[list[Record]], Any], key: bytes) -> None:
+        self._start, self._key = start, key
+        self._items: list[Record] = []
+        self._reference: Any = None
+        self._outcomes: list[Taken | Rejected] | None = None
+
+    @property
+    def sent(self) -> bool:
+        """Whether the task has begun, so that no more items can be added."""
+        return self._reference is not None
+
+    def add(self, item: Record) -> _Pending:
+        self._items.append(item)
+        if len(self._items) == _BATCH:
+            self._reference = self._start(self._items)
+        return _Pending(self, len(self._items) - 1)
+
+    def outcomes(self) -> list[Taken | Rejected]:
+        """What became of each item; where the workers died of the batch, each is tried alone."""
+        if self._outcomes is None:
+            if not self.sent:
+                self._reference = self._start(self._items)
+            found = _get(self._reference)
+            self._outcomes = [self._alone(item) for item in self._items] if found is None else found
+        return self._outcomes
+
+    def _alone(self, item: Record) -> Taken | Rejected:
+        if found := _get(self._start([item])):
+            return found[0]
+        reason = f"expected a file that decodes; {_TRIES} workers died of it, so its codec has a defect"
+        return Rejected(mark(item, self._key), item.name, "crashed_codec", reason)
+
+
+def _get(reference: Any) -> list[Taken | Rejected] | None:
+    """The result of a task; None where its workers died."""
+    import ray
+    from ray.exceptions import RayError, WorkerCrashedError
+
+    try:
+        found: list[Taken | Rejected] = ray.get(reference)
+    except WorkerCrashedError:
+        return None
+    except RayError as error:
+        raise CxrError(
+            "worker_killed", f"expected a cluster that lives ({type(error).__name__}); run again to go on"
+        ) from error
+    return found
+
+
+def _convert(items: list[Record], settings: Settings) -> list[Taken | Rejected]:
     cv2.setNumThreads(1)
     logging.getLogger("pydicom").setLevel(logging.CRITICAL)  # its log quotes what a header says
-    return convert(item, settings)
+    return [convert(item, settings) for item in items]
