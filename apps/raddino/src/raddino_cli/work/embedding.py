@@ -116,7 +116,14 @@ class _Part:
 
     def __init__(self, folder: Path, settings: dict[str, Any]) -> None:
         self._folder, self._settings = folder, settings
-        fresh = {"settings": settings, "split": None, "position": 0, "rows": 0, "bytes": 0, "arrays": {}}
+        fresh: dict[str, Any] = {
+            "settings": settings,
+            "split": None,
+            "position": 0,
+            "rows": 0,
+            "bytes": 0,
+            "arrays": {},
+        }
         note = _read(folder / "place.json") or fresh
         for name in sorted({*note["settings"], *settings}):
             old, new = note["settings"].get(name), settings.get(name)
