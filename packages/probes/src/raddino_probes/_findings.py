@@ -11,9 +11,10 @@ from numpy.typing import NDArray
 from scipy.special import expit
 
 from raddino_probes._errors import ProbeError
+from raddino_probes._head import Head
 from raddino_probes._heads import fit_heads, fit_heads_singly
 from raddino_probes._knn import fit_knn
-from raddino_probes._linear import Choice, Fitted, Head, fit_linear
+from raddino_probes._linear import Choice, Fitted, fit_linear
 from raddino_probes._metrics import named
 from raddino_probes._resample import Array, Kind
 from raddino_probes._result import Result, too_few
