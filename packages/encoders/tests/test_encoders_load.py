@@ -82,6 +82,14 @@ def test_damaged_run_is_refused_in_ssl_cores_words(tmp_path):
         load(tmp_path)
 
 
+def test_a_run_on_volumes_is_refused(tmp_path):
+    ssl_core = pytest.importorskip("ssl_core", reason="needs ssl-core to write a run")
+    config = ssl_core.ViTConfig(embed_dim=16, depth=1, num_heads=2, patch_size=(2, 4, 4), image_size=(4, 8, 8))
+    ssl_core.save_encoder(ssl_core.VisionTransformer(config), ssl_core.CropConfig(), tmp_path / "encoder")
+    with pytest.raises(EncoderError, match="got 'ssl_core_volume'"):
+        load(tmp_path)
+
+
 @pytest.mark.parametrize("kind", ["folder", "timm"])
 def test_random_is_repeatable_and_leaves_the_global_generator_alone(folder, kind):
     spec = "random:" + (str(folder) if kind == "folder" else "test_vit")

@@ -140,3 +140,47 @@ def test_exact_masks_hide_as_many_patches_as_the_reference_s_upper_bound() -> No
         )
         assert int(got.any(dim=1).sum()) == case["masked_crops"]
         assert int(got.sum()) == case["upperbound"]
+
+
+def test_the_mask_token_stands_in_for_a_patch_before_positions_are_added() -> None:
+    vit = ssl_core.VisionTransformer(ssl_core.ViTConfig(embed_dim=8, depth=0, num_heads=1, patch_size=4, image_size=16))
+    torch.nn.init.normal_(vit.mask_token)
+    hidden = torch.rand(2, 16, generator=generator()) < 0.5
+    seen = vit._embed(torch.randn(2, 1, 16, 16), hidden)[:, 1:]
+    expected = (vit.mask_token + vit.pos_embed[:, 1:]).expand(2, -1, -1)
+    assert torch.equal(seen[hidden], expected[hidden])
+    assert (seen[~hidden] != expected[~hidden]).any()
+
+
+def distillation(masks: torch.Tensor) -> tuple[ssl_core.SelfDistillation, ssl_core.Batch]:
+    torch.manual_seed(0)
+    vit = ssl_core.VisionTransformer(
+        ssl_core.ViTConfig(embed_dim=16, depth=2, num_heads=2, patch_size=4, image_size=16, layerscale=1.0)
+    )
+    model = ssl_core.SelfDistillation(vit, ssl_core.HeadConfig(16, 16, 8), ssl_core.LossConfig())
+    crops, local = torch.randn(6, 1, 16, 16, requires_grad=True), torch.randn(6, 1, 8, 8, requires_grad=True)
+    return model, ssl_core.Batch(crops, local, masks)
+
+
+def test_only_the_student_s_global_crops_are_masked() -> None:
+    hidden = torch.zeros(6, 16, dtype=torch.bool)
+    hidden[::2, :5] = True
+    model, batch = distillation(hidden)
+    loss = model(batch, 0.05)["loss"]
+    loss.backward()
+    assert batch.global_crops.grad is not None
+    assert batch.local_crops.grad is not None
+    reached = batch.global_crops.grad.reshape(6, 4, 4, 4, 4).abs().amax((2, 4)).flatten(1) > 0
+    assert torch.equal(reached, ~hidden)  # the student's gradient; the teacher has none
+    assert (batch.local_crops.grad != 0).all()
+    with torch.no_grad():
+        batch.global_crops[::2, :, :4, :4] += 1  # under the mask: only the teacher sees it
+    assert float(model(batch, 0.05)["loss"].detach()) != float(loss.detach())
+
+
+def test_a_batch_without_a_masked_patch_has_no_ibot_loss_and_is_finite() -> None:
+    model, batch = distillation(torch.zeros(6, 16, dtype=torch.bool))
+    terms = model(batch, 0.05)
+    terms["loss"].backward()
+    assert float(terms["ibot"].detach()) == 0
+    assert all(p.grad is None or p.grad.isfinite().all() for p in model.parameters())

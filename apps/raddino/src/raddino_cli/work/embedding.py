@@ -66,15 +66,16 @@ def embed(
     facts = _read(out / "features.json")
     if facts and {name: facts.get(name) for name in settings} == settings:
         return int(facts["rows"])
-    part = _Part(out.with_name(out.name + ".part"), settings)
     side = model.image_size // model.patch_size
     size = batch_size or (_MOST_IMAGES if place != "cpu" else min(max(_MOST_TOKENS // side**2, 1), _MOST_IMAGES))
     streams = {split: ShardStream(shards, split=split) for split in splits}
     total = sum(len(stream) for stream in streams.values())
-    for batch, x in _prepared(_batches(streams, part, size), lambda images: model.preprocess(images, fit=_fit(fit))):
-        part.add(batch, tokens_of(model, x, patches=patches, layers=layers))
-        if progress:
-            progress(part.rows, total)
+    with _Part(out.with_name(out.name + ".part"), settings) as part:
+        batches = _batches(streams, part, size)
+        for batch, x in _prepared(batches, lambda images: model.preprocess(images, fit=_fit(fit))):
+            part.add(batch, tokens_of(model, x, patches=patches, layers=layers))
+            if progress:
+                progress(part.rows, total)
     return part.finish(out)
 
 
@@ -134,8 +135,18 @@ class _Part:
         self._arrays: dict[str, GrowingArray] = {}
         self._lines = (folder / "samples.jsonl").open("r+b" if self.rows else "w+b")
         self._lines.truncate(note["bytes"])
-        self._lines.seek(0, os.SEEK_END)
+        self._bytes = self._lines.seek(0, os.SEEK_END)
         self._noted = time.monotonic()
+
+    def __enter__(self) -> _Part:
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        """Note the place, wherever a signal or an error came; half a batch is written over when it goes on."""
+        self._note()
+        for array in self._arrays.values():
+            array.close()
+        self._lines.close()
 
     def add(self, batch: Batch, tokens: dict[str, NDArray[np.generic]]) -> None:
         """Append a batch; every few seconds, note the place."""
@@ -154,6 +165,7 @@ class _Part:
             }
             self._lines.write(json.dumps(row).encode() + b"\n")
         self.rows, self.split, self.position = self.rows + len(batch.samples), batch.split, batch.position
+        self._bytes = self._lines.tell()
         if time.monotonic() - self._noted > _SYNC_S:
             self._note()
 
@@ -164,7 +176,7 @@ class _Part:
         os.fsync(self._lines.fileno())
         note = {
             "settings": self._settings, "split": self.split, "position": self.position, "rows": self.rows,
-            "bytes": self._lines.tell(),
+            "bytes": self._bytes,
         }  # fmt: skip
         write_text(self._folder / "place.json", json.dumps(note))
         self._noted = time.monotonic()
@@ -173,10 +185,6 @@ class _Part:
         """Give the folder its name; returns the rows."""
         if not self.rows:
             raise ValueError("expected a sample that can be read, got none; verify the shards")
-        self._note()
-        for array in self._arrays.values():
-            array.close()
-        self._lines.close()
         keys = write_samples(self._folder / "samples.jsonl", self._folder / "samples.parquet")
         facts = {"format": FORMAT, **self._settings, "rows": self.rows, "keys": digest(keys)}
         write_text(self._folder / "features.json", json.dumps(facts, indent=1) + "\n")
