@@ -54,6 +54,8 @@ class Settings:
     """The protocol's, or `DEFAULT_METRICS`, where empty."""
     protocol: str = ""
     method: str = "linear"
+    patches: bool = False
+    """Whether patch tokens are kept; an attentive probe needs them."""
     layers: int = 1
     """Whose class tokens probes may read, as far as an encoder has so many."""
     beyond: tuple[str, ...] = ()
@@ -103,7 +105,8 @@ def bench(
     index = json.loads((shards / "index.json").read_bytes())
     tables, leaks = {}, {}
     for spec in settings.encoders:
-        features, digest = _embedded(shards, spec, settings.method == "attentive", settings.layers, stages)
+        patches = settings.patches or settings.method == "attentive"
+        features, digest = _embedded(shards, spec, patches, settings.layers, stages)
         tables[spec] = _Table(spec, features, digest, settings, known, stages)
         if listed := training_list(spec, trained_on or {}):
             leaks[spec] = find_leaks(listed, features, shards)
@@ -159,7 +162,8 @@ def _shards(source: Path, out: Path, short_side: int, workers: int | None) -> Pa
 
 def _embedded(shards: Path, spec: str, patches: bool, layers: int, stages: Stages) -> tuple[Features, str]:
     """An encoder's features, and the digest of all that they depend on."""
-    hashed = sha256(repr((spec, patches, layers)).encode() + (shards / "index.json").read_bytes())
+    asked = (spec, patches, layers) if layers > 1 else (spec, patches)
+    hashed = sha256(repr(asked).encode() + (shards / "index.json").read_bytes())
     for path in _files(spec):
         with path.open("rb") as file:
             hashed.update(file_digest(file, "sha256").digest())
