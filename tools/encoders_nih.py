@@ -32,7 +32,8 @@ Frozen encoders on a sample of 830 images of 572 patients (Wang et al., CVPR 201
 ```
 
 that is `raddino bench` with probes on frozen features: logistic for Pneumonia, sex (F) and view (AP), ridge for age in
-years. Features, strengths and penalties are chosen on val; values are those of test, with 95 % intervals by patient.
+years. Features (class token, or with the mean patch token), strengths and penalties are chosen on
+val; values are those of test, with 95 % intervals by patient.
 
 What to know before reading a number:
 
@@ -52,7 +53,7 @@ def main(encoders: list[str]) -> None:
     """Measure what is missing and write the page."""
     words = [
         "bench", str(SOURCE), "--encoders", ",".join(dict.fromkeys((*BASELINES, *encoders))), "--targets", TARGETS,
-        "--beyond", "view", "--patches", "--out", str(OUT),
+        "--beyond", "view", "--out", str(OUT),
     ]  # fmt: skip
     raddino = Path(sys.executable).parent / "raddino"
     subprocess.run([str(raddino), *words], cwd=ROOT, env={**os.environ, "CXR_IO_KEY": KEY}, check=True)

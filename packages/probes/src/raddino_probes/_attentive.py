@@ -28,7 +28,7 @@ def probe_attentive(
     test: Inputs,
     *,
     heads: int = 4,
-    learning_rates: Sequence[float] = (1e-3, 3e-3, 1e-2),
+    learning_rates: Sequence[float] = (1e-3, 3e-3, 1e-2, 3e-2),
     epochs: int = 20,
     batch_size: int = 64,
     device: str = "cpu",
@@ -65,7 +65,7 @@ def probe_attentive(
     """
     check_torch("an attentive probe")
     for name, split in (("train", train), ("val", val), ("test", test)):
-        if split.inputs.ndim != 4:
+        if len(split.inputs.shape) != 4:
             raise ProbeError(f"{name}: expected patch tokens (N, D, h, w), got {split.inputs.shape}")
 
     def fit(alive: list[int]) -> Fitted:
@@ -143,7 +143,8 @@ class _Probe:
         for epoch in range(1, epochs + 1):
             for some, tokens in batches(train.inputs, self.rng.permutation(rows), batch_size):
                 self.optimizer.zero_grad()
-                known_loss(self._odds(tokens), torch.from_numpy(targets[some]).to(self.device)).backward()  # type: ignore[no-untyped-call]
+                loss = known_loss(self._odds(tokens), torch.from_numpy(targets[some]).to(self.device))
+                torch.autograd.backward(loss)
                 self.optimizer.step()
                 schedule.step()
             odds = self._all_odds(val, batch_size)

@@ -132,7 +132,7 @@ class _Tuned:
             for some, images in batches(train.inputs, rng.permutation(len(train)), batch_size):
                 self.optimizer.zero_grad()
                 odds = self.layer(self.encoder(torch.from_numpy(images).to(self.device)))
-                known_loss(odds, torch.from_numpy(targets[some]).to(self.device)).backward()  # type: ignore[no-untyped-call]
+                torch.autograd.backward(known_loss(odds, torch.from_numpy(targets[some]).to(self.device)))
                 self.optimizer.step()
                 schedule.step()
             values = self._auroc(val, self._odds(val, batch_size))

@@ -73,7 +73,7 @@ class AttentiveHead:
     def _read(self, tokens: NDArray[Any]) -> list[tuple[Array, Array]]:
         """Blocks of attention and of values, both (n, H, T)."""
         length = len(self.mean)
-        if tokens.ndim != 4 or tokens.shape[1] != length:
+        if len(tokens.shape) != 4 or tokens.shape[1] != length:
             raise ProbeError(f"tokens: expected (N, {length}, h, w) for this head, got {tokens.shape}")
         found = []
         for start in range(0, len(tokens), _BLOCK):

@@ -104,7 +104,7 @@ class Inputs:
     """
 
     inputs: Any
-    """N rows of one shape, indexed by an array of row numbers: patch tokens (N, D, h, w), of which float16 and
+    """N rows with a `shape`, taken by slices and arrays of row numbers: patch tokens (N, D, h, w), of which float16 and
     memory-mapped will do, or images (N, C, H, W)."""
     targets: NDArray[np.float64]
     """(N, L) of 0, 1, NaN where unknown."""

@@ -38,7 +38,8 @@ def command(
     ] = "",
     by: Annotated[str, typer.Option(help="Also by group: sex, age, view, manufacturer, with commas between.")] = "",
     shots: Annotated[str, typer.Option(help="Also from so many images of each class, such as 1,4,16.")] = "",
-    patches: Annotated[bool, typer.Option("--patches", help="Let probes read mean patch tokens too.")] = False,
+    patches: Annotated[bool, typer.Option("--patches", help="Keep patch tokens too (attentive probes do).")] = False,
+    layers: Annotated[int, typer.Option(min=1, help="Also class tokens of so many of the last layers, such as 4.")] = 1,
     trained_on: Annotated[
         list[str] | None,
         typer.Option(
@@ -76,6 +77,7 @@ def command(
         protocol=protocol,
         method=method,
         patches=patches,
+        layers=layers,
         beyond=_words(beyond),
         by=_words(by),
         shots=tuple(_number(word) for word in _words(shots)),

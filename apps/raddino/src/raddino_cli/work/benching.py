@@ -19,6 +19,7 @@ from typing import Any
 
 import cxr_io
 import numpy as np
+import raddino_encoders
 from raddino_probes import (
     MEASURES,
     Comparison,
@@ -54,7 +55,9 @@ class Settings:
     protocol: str = ""
     method: str = "linear"
     patches: bool = False
-    """Whether probes may read mean patch tokens."""
+    """Whether patch tokens are kept; an attentive probe needs them."""
+    layers: int = 1
+    """Whose class tokens probes may read, as far as an encoder has so many."""
     beyond: tuple[str, ...] = ()
     """Confounders."""
     by: tuple[str, ...] = ()
@@ -102,7 +105,8 @@ def bench(
     index = json.loads((shards / "index.json").read_bytes())
     tables, leaks = {}, {}
     for spec in settings.encoders:
-        features, digest = _embedded(shards, spec, settings.patches or settings.method == "attentive", stages)
+        patches = settings.patches or settings.method == "attentive"
+        features, digest = _embedded(shards, spec, patches, settings.layers, stages)
         tables[spec] = _Table(spec, features, digest, settings, known, stages)
         if listed := training_list(spec, trained_on or {}):
             leaks[spec] = find_leaks(listed, features, shards)
@@ -156,9 +160,10 @@ def _shards(source: Path, out: Path, short_side: int, workers: int | None) -> Pa
     return shards
 
 
-def _embedded(shards: Path, spec: str, patches: bool, stages: Stages) -> tuple[Features, str]:
+def _embedded(shards: Path, spec: str, patches: bool, layers: int, stages: Stages) -> tuple[Features, str]:
     """An encoder's features, and the digest of all that they depend on."""
-    hashed = sha256(repr((spec, patches)).encode() + (shards / "index.json").read_bytes())
+    asked = (spec, patches, layers) if layers > 1 else (spec, patches)
+    hashed = sha256(repr(asked).encode() + (shards / "index.json").read_bytes())
     for path in _files(spec):
         with path.open("rb") as file:
             hashed.update(file_digest(file, "sha256").digest())
@@ -166,8 +171,9 @@ def _embedded(shards: Path, spec: str, patches: bool, stages: Stages) -> tuple[F
     folder = stages.out / "features" / _named(spec, digest)
 
     def work() -> int:
+        most = raddino_encoders.load(spec).most_layers if layers > 1 else 1
         with bar(f"embed {spec}") as tell:
-            return embed(shards, spec, folder, patches=patches, progress=tell)
+            return embed(shards, spec, folder, patches=patches, layers=min(layers, most), progress=tell)
 
     stages.run(_named(f"embed {spec}", digest), work)
     return load_features(folder), digest

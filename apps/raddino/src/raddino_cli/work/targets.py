@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any, get_args
 
 import numpy as np
@@ -28,6 +29,24 @@ DEVICE = "manufacturer"
 DEFAULT_NUMBERS = ("age", "bmi")
 GROUPS = ("sex", "age", "view", DEVICE)
 METHODS = (*get_args(Method), "attentive")
+
+
+@dataclass(frozen=True, eq=False)
+class _Rows:
+    """Some rows of an array on disk, read as they are asked for."""
+
+    array: NDArray[Any]
+    rows: NDArray[np.intp]
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return (len(self.rows), *self.array.shape[1:])
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitem__(self, which: slice | NDArray[np.intp]) -> NDArray[Any]:
+        return self.array[self.rows[which]]
 
 
 def choose_targets(features: Features, wanted: Sequence[str]) -> list[str]:
@@ -86,7 +105,7 @@ def probe_by(features: Features, names: Sequence[str], method: str, **options: A
     if features.patches is None:
         raise ValueError("expected features with patch tokens for an attentive probe; embed with --patches")
     parts = [
-        Inputs(features.patches[rows], split.targets, split.patients, split.names)
+        Inputs(_Rows(features.patches, rows), split.targets, split.patients, split.names)
         for rows, split in zip(map(features.rows, SPLITS), findings_of(features, names), strict=True)
     ]
     return probe_attentive(parts[0], parts[1], parts[2], **options)
