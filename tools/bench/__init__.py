@@ -13,6 +13,7 @@ from tools.bench._phantom import phantom
 from tools.bench._probes import bootstrap, sweep
 from tools.bench._prototypes import prototypes
 from tools.bench._read import read
+from tools.bench._reporter import reporter
 from tools.bench._reports import reports
 from tools.bench._resize import resize
 from tools.bench._step import step
@@ -37,6 +38,7 @@ BENCHES: dict[str, Callable[[], str]] = {
     "step": step,
     "decoders": decoders,
     "reports": reports,
+    "reporter": reporter,
 }
 
 __all__ = ["BENCHES"]

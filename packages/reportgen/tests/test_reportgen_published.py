@@ -6,6 +6,7 @@ import pickle
 import sys
 import types
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -105,29 +106,23 @@ def test_radgraph_f1_is_of_entities_and_relations(tmp_path: Path) -> None:
         published.load_graphs(tmp_path / "bad.json")
 
 
-class Scaler:
-    def __init__(self) -> None:
-        self.mean_, self.scale_ = np.array([0.2, 0.5, 0.4, 0.1]), np.array([0.1, 0.2, 0.3, 0.4])
-
-
-class Composite:
-    def __init__(self) -> None:
-        self.scaler, self.coefs = Scaler(), np.array([-0.4, -0.3, -0.2, -0.1, 1.5])
+def named(monkeypatch: pytest.MonkeyPatch, module: str, name: str) -> Any:
+    """An object of a class that pickle finds as `module.name`."""
+    parts = module.split(".")
+    for end in range(1, len(parts) + 1):
+        package = ".".join(parts[:end])
+        monkeypatch.setitem(sys.modules, package, types.ModuleType(package))
+    kind = type(name, (), {"__module__": module})
+    monkeypatch.setattr(sys.modules[module], name, kind, raising=False)
+    return kind()
 
 
 def test_radcliq_is_read_without_running_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    module = types.ModuleType("CXRMetric.run_eval")
-    kinds = [
-        (Composite, "CXRMetric.run_eval", "CompositeMetric"),
-        (Scaler, "sklearn.preprocessing._data", "StandardScaler"),
-    ]
-    for kind, module_name, name in kinds:
-        standing = sys.modules.get(module_name) or module
-        monkeypatch.setitem(sys.modules, module_name, standing)
-        monkeypatch.setattr(standing, name, kind, raising=False)
-        for attribute, value in (("__module__", module_name), ("__qualname__", name), ("__name__", name)):
-            monkeypatch.setattr(kind, attribute, value)
-    (tmp_path / "composite_metric_model.pkl").write_bytes(pickle.dumps(Composite()))
+    composite = named(monkeypatch, "CXRMetric.run_eval", "CompositeMetric")
+    composite.scaler = named(monkeypatch, "sklearn.preprocessing._data", "StandardScaler")
+    composite.scaler.mean_, composite.scaler.scale_ = np.array([0.2, 0.5, 0.4, 0.1]), np.array([0.1, 0.2, 0.3, 0.4])
+    composite.coefs = np.array([-0.4, -0.3, -0.2, -0.1, 1.5])
+    (tmp_path / "composite_metric_model.pkl").write_bytes(pickle.dumps(composite))
     monkeypatch.undo()
     model = published.RadCliQ(tmp_path / "composite_metric_model.pkl")
     table = np.array([[0.2, 0.5, 0.4, 0.1], [0.3, 0.5, 0.4, 0.5]])

@@ -71,6 +71,9 @@ def read_source(path: str | Path) -> Source:
     filled: list[str] = []
     if any(name.startswith("embeddings.") for name in state):
         backbone = from_transformers(state)
+        if "mask_token" not in backbone and "cls_token" in backbone:
+            backbone["mask_token"] = torch.zeros_like(backbone["cls_token"][0])
+            filled = ["mask_token"]
         vit = read_shape(facts, file.parent)
         shape = {"num_heads": vit.num_heads, "pos_offset": vit.pos_offset, "pos_antialias": vit.pos_antialias}
     else:

@@ -46,16 +46,16 @@ def write_with(
     """Reports of the test images by a trained reporter; `shuffled` gives it another image for each, by a fixed seed."""
     model = rm.Reporter.load(reporter / "reporter")
     test = reports_of(features, "test", model.recipe.section)
-    shown = examples_of(features, test)
-    tokens = shown.tokens[np.random.default_rng(0).permutation(len(test.rows))] if shuffled else shown.tokens
-    return test, model.generate(tokens, shown.contexts, decoding, batch_size=128, progress=progress)
+    known = examples_of(features, test)
+    rows = np.random.default_rng(0).permutation(test.rows) if shuffled else test.rows
+    said = model.generate(known.tokens[rows], known.contexts, decoding, batch_size=128, progress=progress)
+    return test, said
 
 
 def examples_of(features: Features, split: Split) -> rm.Examples:
     """Patch tokens (N, h * w, D), texts and the reports' other sections."""
     if features.patches is None:
         raise ValueError("expected patch tokens among the features; embed again with --patches")
-    picked = features.patches[split.rows]
-    tokens = picked.reshape(*picked.shape[:2], -1).transpose(0, 2, 1)
+    tokens = features.patches.reshape(*features.patches.shape[:2], -1).transpose(0, 2, 1)  # still on disk
     contexts: list[Mapping[str, str]] = [rg.sections(features.samples["report"][row]) for row in split.rows]
-    return rm.Examples(tokens, split.texts, contexts)
+    return rm.Examples(tokens, split.texts, contexts, split.rows)

@@ -20,19 +20,22 @@ _FIELD = re.compile(r"\{(\w+)\}")
 
 @dataclass(frozen=True)
 class Examples:
-    """N images: `tokens` (N, K, D) of a frozen encoder, may be memory-mapped; `reports`; `contexts`, their sections.
+    """N images: `tokens` (N, K, D) of a frozen encoder, `reports`, and `contexts`, their sections.
 
-    Tokens are read as they are needed and no gradient reaches them. K may be 0: then only words are learned.
+    With `rows` (N,) the tokens are those rows of a larger array. It may be memory-mapped: tokens are read as they are
+    needed, and no gradient reaches them. K may be 0: then only words are learned.
     """
 
     tokens: NDArray[Any]
     reports: Sequence[str]
     contexts: Sequence[Mapping[str, str]] | None = None
+    rows: NDArray[np.intp] | None = None
 
     def __post_init__(self) -> None:
-        if self.tokens.ndim != 3 or len(self.tokens) != len(self.reports) or not len(self.reports):
+        count = len(self.tokens if self.rows is None else self.rows)
+        if self.tokens.ndim != 3 or count != len(self.reports) or not count:
             raise ReportError(
-                f"expected tokens (N, K, D) and a report for each, got shape {self.tokens.shape} and "
+                f"expected tokens (N, K, D) and a report for each, got {count} of shape {self.tokens.shape} and "
                 f"{len(self.reports)} reports"
             )
         if self.contexts is not None and len(self.contexts) != len(self.reports):
@@ -98,10 +101,10 @@ def collate(rows: Sequence[tuple[list[int], int, int]], images: int, pad: int, *
     return Batch(ids, mask, labels, image)
 
 
-def read_tokens(examples: Examples, rows: NDArray[np.intp], device: torch.device) -> Tensor:
-    """The image tokens of some rows as float32."""
-    order = np.argsort(rows)  # a memory-mapped file is read in its order
-    found = np.empty((len(rows), *examples.tokens.shape[1:]), np.float32)
-    for place in order:
-        found[place] = examples.tokens[rows[place]]
-    return torch.from_numpy(found).to(device)
+def read_tokens(examples: Examples, rows: NDArray[np.intp]) -> Tensor:
+    """The image tokens (B, K, D) of some examples as float32, on the CPU."""
+    places = rows if examples.rows is None else examples.rows[rows]
+    found = np.empty((len(places), *examples.tokens.shape[1:]), np.float32)
+    for i in np.argsort(places):  # a memory-mapped file is read in its order
+        found[i] = examples.tokens[places[i]]
+    return torch.from_numpy(found)

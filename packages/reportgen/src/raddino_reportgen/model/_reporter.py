@@ -77,8 +77,8 @@ class Reporter(nn.Module):
             language, tokenizer = load_language_model(language_model)
         found = cls(recipe, language, tokenizer, tokens, dim)
         if tokens:
-            rows = np.linspace(0, len(examples.tokens) - 1, min(512, len(examples.tokens))).astype(int)
-            sample = np.asarray(examples.tokens[rows], np.float32).reshape(-1, dim)
+            rows = np.linspace(0, len(examples.reports) - 1, min(512, len(examples.reports))).astype(int)
+            sample = read_tokens(examples, rows).numpy().reshape(-1, dim)
             found.mean.copy_(torch.from_numpy(sample.mean(axis=0)))
             found.scale.copy_(torch.from_numpy(1 / np.maximum(sample.std(axis=0), 1e-6)))
         return found
@@ -142,7 +142,7 @@ class Reporter(nn.Module):
             rows = np.arange(start, min(start + batch_size, len(tokens)))
             batch = on_device(self.batch(examples, rows, written=False), device)
             written = self.language.generate(
-                inputs_embeds=self.embed(read_tokens(examples, rows, device), batch),
+                inputs_embeds=self.embed(read_tokens(examples, rows).to(device), batch),
                 attention_mask=batch.mask,
                 max_new_tokens=self.recipe.max_report,
                 pad_token_id=self.tokenizer.pad_token_id,

@@ -1,6 +1,6 @@
-"""Published clinical metrics from local files: CheXbert, RadGraph's graphs, RadCliQ, BERTScore. None is downloaded.
+"""Published clinical metrics from local files: CheXbert, RadGraph's graphs, RadCliQ. None is downloaded.
 
-CheXbert and BERTScore need torch and transformers (extra `model`). Loading runs nothing that a file holds.
+CheXbert needs torch and transformers (extra `model`). Loading runs nothing that a file holds.
 """
 
 from raddino_reportgen.published._chexbert import CheXbert
