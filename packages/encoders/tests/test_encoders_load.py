@@ -65,7 +65,8 @@ def test_a_run_gives_the_tokens_of_ssl_core_and_of_transformers(tmp_path):
     with torch.no_grad():
         expected = model(x)
     np.testing.assert_allclose(run.encode(x).cls, expected.cls, atol=1e-5)
-    np.testing.assert_allclose(run.encode(x).patches[:, :, 1, 0], expected.patches[:, 2], atol=1e-5)
+    first_of_row_1 = expected.patches[:, x.shape[-1] // 14]
+    np.testing.assert_allclose(run.encode(x).patches[:, :, 1, 0], first_of_row_1, atol=1e-5)
     np.testing.assert_allclose(plain.encode(x).cls, expected.cls, atol=1e-4)
     np.testing.assert_allclose(plain.encode(x).patches, run.encode(x).patches, atol=1e-4)
     fresh = load(f"random:{tmp_path / 'run'}")
