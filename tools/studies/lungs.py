@@ -56,9 +56,8 @@ def run(data: Path, encoder: str, out: Path, study: dict[str, Any], *, images: i
         ("random", f"random:{_architecture(encoder)}", ("linear", "upernet")),
     ):
         folder = out / "features" / name
-        if not (folder / "features.json").exists():
-            with bar(f"embed {name}") as tell:
-                embed(out / "shards", spec, folder, patches=True, progress=tell)
+        with bar(f"embed {name}") as tell:
+            embed(out / "shards", spec, folder, patches=True, progress=tell)
         plan = Study(methods=methods, shots=SHOTS, **study)
         with bar(name) as tell:
             scores = few_shot(folder, out / "shards", out / f"few-shot-{name}", plan, progress=tell)
