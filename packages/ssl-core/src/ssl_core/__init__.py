@@ -41,6 +41,7 @@ from ssl_core._pos_embed import interpolate_pos_embed
 from ssl_core._schedules import cosine_schedule, warmup_schedule
 from ssl_core._source import Source, read_head, read_source
 from ssl_core._start import Start, start_from, start_overrides
+from ssl_core._step_memory import parameter_counts, step_memory
 from ssl_core._targets import Centre, Logits, Targets, sinkhorn_bias
 from ssl_core._trainer import Trainer, build
 from ssl_core._vit import Features, PatchEmbed, VisionTransformer, ViTConfig
@@ -103,6 +104,7 @@ __all__ = [
     "make_crops",
     "multipliers",
     "param_groups",
+    "parameter_counts",
     "presets",
     "preview",
     "process_group",
@@ -117,6 +119,7 @@ __all__ = [
     "start_from",
     "start_overrides",
     "step_flops",
+    "step_memory",
     "to_dinov2",
     "to_transformers",
     "to_unit",
