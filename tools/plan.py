@@ -30,8 +30,8 @@ TEXT = """# What a run costs
 
 ## What is counted and what is assumed
 
-- FLOPs are those of matrix products, within 2 % of what torch counts; memory is within 10 % of the peak that torch's
-  tracker sees of the same step on tensors that hold nothing (`packages/ssl-core/tests/test_sslcore_steps.py` and
+- FLOPs are those of matrix products, within 2 % of what torch counts; memory is within 10 % of the peak that the same step
+  reaches on torch's fake tensors, which know their size and hold nothing (`packages/ssl-core/tests/test_sslcore_steps.py` and
   `test_sslcore_step_memory.py`).
 - Memory is that of blocks which are not compiled; compiled ones keep less. {usable:.0%} of a card can be used: the rest
   is CUDA's context, NCCL's buffers and what the allocator can't put together. That share is an assumption.
@@ -54,9 +54,10 @@ Hours are of the whole run; "reached" is the share of the peak that would give t
 - RAD-DINO's card does not say whether its 40 hours are of the 100,000 steps of the run or of the 35,000 that were used.
   They are read as the former here; as the latter, {short:.0%} was reached, and the plan would be {short_ratio:.2f} of
   the published time. The size of its local crops is not in the card either; 196 pixels is this recipe's choice.
-- Runs on H100 reach a smaller share in half precision than those on A100: its peak grew more than its memory's speed.
+- The run on H100 in half precision reached a smaller share than those on A100; why, its authors don't say.
 
-A run of yours will differ: `metrics.jsonl` has its `utilisation` after some steps, to be given to the plan.
+A run of yours will differ: measure some steps and give `--utilisation`. The one in `metrics.jsonl` is a share of what a
+plain product reaches on the card, which is less than the peak here.
 
 ## From 0.3 to 20 billion weights
 
@@ -65,7 +66,13 @@ FSDP, activations computed again where they would not fit.
 
 {sizes}
 
-What limits each: {limits}
+What limits each, as seconds of sending for each of computing:
+
+{limits}
+
+From 7 billion weights on this trainer's FSDP sends longer than the cards compute, for it gathers weights in float32,
+for both sizes of crops, forward and backward; more images a card at a time, which the memory has room for with
+recomputed activations, or gathering in bfloat16, which it can't yet, would mend that.
 """
 
 
@@ -118,9 +125,9 @@ def _limits(found: dict[str, tuple[Request, Plan]]) -> str:
     for name, (_, bill) in found.items():
         (phase,) = bill.phases
         what = phase.limit if bill.fits else "memory"
-        words.append(f"{name} billion {what} ({phase.communication / (phase.compute + phase.update):.1f} s of sending "
-                     "for each of computing)")  # fmt: skip
-    return "; ".join(words) + "."
+        sent = phase.communication / (phase.compute + phase.update)
+        words.append(f"- {name} billion: {what} ({sent:.1f})")
+    return "\n".join(words)
 
 
 def main() -> None:

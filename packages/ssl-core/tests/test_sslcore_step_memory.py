@@ -1,4 +1,4 @@
-"""The memory of a step on paper is what torch's own tracker sees of the step, without memory for it."""
+"""The memory of a step on paper is what the step reaches on torch's fake tensors, which know their size alone."""
 
 import weakref
 from collections.abc import Iterable
@@ -80,7 +80,7 @@ def tracked(settings: ssl_core.Config) -> int:
     ],
     ids=lambda more: more[0],
 )
-def test_the_memory_of_a_step_is_what_the_tracker_sees_within_ten_percent(more: list[str]) -> None:
+def test_the_memory_of_a_step_is_what_fake_tensors_reach_within_ten_percent(more: list[str]) -> None:
     settings = config(*SHARED, *more)
     told = ssl_core.step_memory(settings)
     held = sum(told[part] for part in ("parameters", "teacher", "optimiser"))

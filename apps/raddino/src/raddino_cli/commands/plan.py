@@ -25,7 +25,9 @@ def command(
     ] = 0.27,
     link: Annotated[
         float | None,
-        typer.Option(help="GB/s that a card can send (default: the table's, in a machine of 8 or between machines)."),
+        typer.Option(
+            min=0.01, help="GB/s that a card can send (default: the table's, in a machine of 8 or between machines)."
+        ),
     ] = None,
     price: Annotated[float | None, typer.Option(min=0, help="Price of a GPU hour, in any currency.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
@@ -38,6 +40,9 @@ def command(
     `raddino plan --recipe rad-dino-vitb14-518 --gpu a100-80 --gpus 64 --images 882775 --price 2`,
     `raddino plan --gpu rtx4090 --gpus 1 --images 112120 --set train.batch_size=32 --iterations 20000`
     """
+    from raddino_cli.work.gpus import find_gpu
+
+    find_gpu(gpu)  # a name that isn't there is told before torch is imported
     import ssl_core
 
     from raddino_cli.console import print_json, table

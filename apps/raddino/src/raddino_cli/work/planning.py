@@ -43,7 +43,6 @@ class Request:
     price: float | None = None
 
     def __post_init__(self) -> None:
-        find_gpu(self.gpu)
         train = self.config.train
         if train.precision != "bfloat16":
             raise ValueError(f"expected train.precision=bfloat16, which peaks are of; got {train.precision}")
@@ -58,7 +57,7 @@ class Request:
     @property
     def card(self) -> Gpu:
         """The accelerator."""
-        return GPUS[self.gpu]
+        return find_gpu(self.gpu)
 
     @property
     def micro_batch(self) -> int:
@@ -196,7 +195,10 @@ def _phase(request: Request, step: int, steps: int) -> Phase:
     held = counts["backbone"] + counts["heads"]
     update = _UPDATE * held / (gpus if config.train.parallel == "fsdp" else 1) / card.bandwidth
     communication = traffic(request)[config.train.parallel] / _link(request)
-    phase = Phase(
+    crops = config.crops_at(step)
+    views = 2 * _pixels(crops.global_size) + crops.local_count * _pixels(crops.local_size)
+    spent = batch * (_READ * _stored_pixels(config) + _VIEW * views)
+    return Phase(
         steps=steps,
         flops_per_image={name: value / batch for name, value in flops.items()},
         tokens=_tokens(config, step),
@@ -204,12 +206,8 @@ def _phase(request: Request, step: int, steps: int) -> Phase:
         compute=compute,
         update=update,
         communication=communication,
-        loader_cores=0.0,
+        loader_cores=spent / gpus / max(compute + update, communication),
     )
-    crops = config.crops_at(step)
-    views = 2 * _pixels(crops.global_size) + crops.local_count * _pixels(crops.local_size)
-    spent = _READ * _stored_pixels(config) + _VIEW * views
-    return dataclasses.replace(phase, loader_cores=spent * batch / phase.seconds / gpus)
 
 
 def _memory(request: Request, step: int) -> dict[str, float]:
