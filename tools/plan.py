@@ -30,9 +30,9 @@ TEXT = """# What a run costs
 
 ## What is counted and what is assumed
 
-- FLOPs are those of matrix products, within 2 % of what torch counts; memory is within 10 % of the peak that the same step
-  reaches on torch's fake tensors, which know their size and hold nothing (`packages/ssl-core/tests/test_sslcore_steps.py` and
-  `test_sslcore_step_memory.py`).
+- FLOPs are those of matrix products, within 2 % of what torch counts (`test_sslcore_steps.py` in ssl-core's tests).
+  Memory is within 10 % of the peak that the same step reaches on torch's fake tensors, which know their size and hold
+  nothing (`test_sslcore_step_memory.py`).
 - Memory is that of blocks which are not compiled; compiled ones keep less. {usable:.0%} of a card can be used: the rest
   is CUDA's context, NCCL's buffers and what the allocator can't put together. That share is an assumption.
 - Sending goes on beside computing, all of it: the larger of the two is a step's time. What FSDP sends is counted for
