@@ -17,7 +17,7 @@ demo: setup  ## the whole pipeline on synthetic radiographs; ends with runs/demo
 	$(BIN)/raddino demo
 
 test: setup  ## every package's tests and the cross-package ones
-	$(BIN)/python -m pytest
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 --dist loadfile
 
 lint: setup  ## style and strict types
 	$(BIN)/ruff check . && $(BIN)/ruff format --check .

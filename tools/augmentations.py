@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     import torch
 
 _GLOBAL, _LOCAL, _GAP = 168, 84, 4  # two local views fill a global one's side, less the gap
-_PHANTOMS, _DRAWS = (3, 8), 3
+_PHANTOMS, _SEEDS = (3, 8), (0, 2, 6)
 
 
 def main(folder: Path) -> None:
@@ -30,7 +30,7 @@ def main(folder: Path) -> None:
 
 
 def _row(preset: str, phantom: int) -> torch.Tensor:
-    """An image, then for each draw its first and second global view and a square of four local ones."""
+    """An image, then for each seed a first and second global view and a square of four local ones."""
     import ssl_core
     import torch
     from cxr_phantom import render, sample_patient
@@ -41,8 +41,8 @@ def _row(preset: str, phantom: int) -> torch.Tensor:
     pixels = render(sample_patient(0, phantom), 2 * _GLOBAL).pixels
     image = ssl_core.to_unit(torch.from_numpy(pixels / pixels.max())[None])
     cells = [torch.nn.functional.avg_pool2d(image, 2)[0]]
-    for draw in range(_DRAWS):
-        crops, local = ssl_core.make_crops([image], config, torch.Generator().manual_seed(draw))
+    for seed in _SEEDS:
+        crops, local = ssl_core.make_crops([image], config, torch.Generator().manual_seed(seed))
         square = torch.ones(_GLOBAL, _GLOBAL)
         for place, view in enumerate(local[:, 0]):
             top, left = (k * (_LOCAL + _GAP // 2) for k in divmod(place, 2))

@@ -29,7 +29,8 @@ _HEAD = """# How well the rules label reports
 
 Written by `python -m tools.labeller`: precision, recall and F1 of `raddino_reportgen.label` for the labels that both
 sides have. Doubt counts as presence unless said otherwise. The rules were tuned on the reports of Open-i with even
-numbers and never on those with odd numbers, which the first table is of.
+numbers and not on those with odd numbers, which the first table is of; which MeSH headings mean a finding was decided
+from the list of all headings.
 
 MeSH headings were chosen by people who read the same reports, and mean not quite the same: an indexer leaves out what a
 report calls possible about as often as not (so the precision of pneumonia and atelectasis), and `normal` allows no

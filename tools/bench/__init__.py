@@ -6,12 +6,14 @@ from tools.bench._cluster import cluster
 from tools.bench._codecs import codecs
 from tools.bench._crops import crops
 from tools.bench._decoders import decoders
+from tools.bench._embed import embed
 from tools.bench._ingest import ingest
 from tools.bench._memory import memory, million
 from tools.bench._phantom import phantom
 from tools.bench._probes import bootstrap, sweep
 from tools.bench._prototypes import prototypes
 from tools.bench._read import read
+from tools.bench._reporter import reporter
 from tools.bench._reports import reports
 from tools.bench._resize import resize
 from tools.bench._step import step
@@ -29,12 +31,14 @@ BENCHES: dict[str, Callable[[], str]] = {
     "million": million,
     "phantom": phantom,
     "crops": crops,
+    "embed": embed,
     "sweep": sweep,
     "bootstrap": bootstrap,
     "prototypes": prototypes,
     "step": step,
     "decoders": decoders,
     "reports": reports,
+    "reporter": reporter,
 }
 
 __all__ = ["BENCHES"]

@@ -198,7 +198,7 @@ def test_the_protocol_of_vindr_needs_only_the_path(raddino: Run, vindr: Path, tm
 @pytest.mark.parametrize(
     ("asked", "says"),
     [
-        ({"method": "svm"}, "expected the method linear, knn, logistic; got 'svm'"),
+        ({"method": "svm"}, "expected the method linear, knn, logistic, attentive; got 'svm'"),
         ({"metrics": ("auroc", "accuracy")}, "got 'accuracy'"),
         ({"beyond": ("report",)}, "expected confounders of sex, view, manufacturer, age"),
         ({"by": ("height",)}, "expected groups by sex, age, view, manufacturer; got 'height'"),

@@ -12,6 +12,7 @@ import cv2
 import cxr_io
 import numpy as np
 import pytest
+from raddino_cli.work.images import ImagesFromShards, ImagesInMemory, training_images
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 TINY = [
@@ -37,9 +38,25 @@ def shards(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root / "shards"
 
 
+def test_images_read_as_needed_are_all_there_once_an_epoch_in_an_order_of_its_own(shards: Path) -> None:
+    images = training_images(shards, 0, stream=True, processes=1)
+    assert isinstance(images, ImagesFromShards)
+    whole = {bytes(image.numpy()) for image in training_images(shards, 0, stream=False, processes=1)}
+    orders = []
+    for epoch in (0, 1, 0):
+        images.set_epoch(epoch)
+        orders.append([bytes(images[i].numpy()) for i in range(len(images))])
+        assert set(orders[-1]) == whole
+        assert len(orders[-1]) == len(whole) == 12
+    assert orders[0] == orders[2] != orders[1]
+    assert isinstance(training_images(shards, 0, stream=None, processes=1), ImagesInMemory)
+
+
 @pytest.mark.slow
-def test_two_processes_train_one_encoder(raddino: Run, shards: Path, tmp_path: Path) -> None:
-    done = raddino("pretrain", shards, "--out", tmp_path / "run", "--processes", 2, *TINY, "--set=train.steps=3")
+@pytest.mark.parametrize("where", ["--stream", "--in-memory"])
+def test_two_processes_train_one_encoder(where: str, raddino: Run, shards: Path, tmp_path: Path) -> None:
+    words = ["--processes", 2, where, *TINY, "--set=train.steps=3"]
+    done = raddino("pretrain", shards, "--out", tmp_path / "run", *words)
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "run" / "encoder" / "model.safetensors").is_file()
     rows = (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()

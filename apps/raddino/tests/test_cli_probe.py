@@ -1,6 +1,7 @@
 """Facts about `raddino probe`, on features written by hand."""
 
 import json
+import shutil
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -67,6 +68,21 @@ def test_other_methods_find_the_same(raddino: Run, features: Path, method: str) 
     assert found["low"] > 0.7  # type: ignore[operator]
 
 
+def test_an_attentive_probe_reads_patches_and_asks_for_them(raddino: Run, features: Path, tmp_path: Path) -> None:
+    words = ["--target", "effusion", "--method", "attentive", "--by", "sex"]
+    refused = raddino("probe", features, *words)
+    assert refused.returncode == 1
+    assert "embed with --patches" in refused.stderr
+    patches = np.zeros((600, 8, 2, 2), np.float16)
+    patches[:, :, 1, 1] = np.load(features / "cls.npy")
+    shutil.copytree(features, tmp_path / "features")
+    np.save(tmp_path / "features" / "patches.npy", patches)
+    found = _json(raddino, tmp_path / "features", *words)["effusion"]
+    assert (found["method"], found["features"]) == ("attentive", "patches")
+    assert found["low"] > 0.7  # type: ignore[operator]
+    assert {"sex=F", "sex=M"} < {part["group"] for part in found["groups"]}  # type: ignore[attr-defined]
+
+
 def test_view_and_maker_are_targets_and_names_need_no_care(raddino: Run, features: Path) -> None:
     found = _json(raddino, features, "--target", "View", "--target", "manufacturer", "--target", "EFFUSION")
     assert list(found) == ["view", "manufacturer=Agfa", "manufacturer=GE", "effusion"]
@@ -111,7 +127,7 @@ def test_a_rare_finding_has_a_reason_and_no_number(raddino: Run, features: Path)
             ["--target", "nothing"],
             "expected a target of effusion, hernia, sex, view, manufacturer=Agfa, manufacturer=GE, age",
         ),
-        (["--method", "svm"], "expected the method linear, knn, logistic; got 'svm'"),
+        (["--method", "svm"], "expected the method linear, knn, logistic, attentive; got 'svm'"),
         (["--method", "knn", "--shots", "4"], "expected the method linear with few shots"),
         (["--shots", "few"], "--shots: expected numbers such as 1,4,16; got 'few'"),
         (["--shots", "0"], "1 or more"),

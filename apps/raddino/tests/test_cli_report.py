@@ -1,9 +1,14 @@
-"""Facts about `raddino report` on text files."""
+"""Facts about `raddino report`: text files scored, a reporter trained and measured."""
 
 import json
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 TRUTH = "Left effusion.\nNo edema.\n\nRib fracture.\n"
@@ -40,3 +45,50 @@ def test_unequal_files_are_refused_by_name(raddino: Run, tmp_path: Path) -> None
 def test_it_scores_features_or_files_and_not_both(raddino: Run, tmp_path: Path) -> None:
     assert raddino("report", "evaluate").returncode == 2
     assert raddino("report", "evaluate", tmp_path, "--references", tmp_path / "a.txt").returncode == 2
+
+
+@pytest.fixture(scope="module")
+def features(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Features of 60 images whose tokens say which of three reports is theirs."""
+    out = tmp_path_factory.mktemp("features")
+    rng, kinds = np.random.default_rng(0), np.arange(60) % 3
+    patches = rng.normal(0, 0.2, (60, 6, 2, 2)) + 4 * np.eye(6)[kinds][:, :, None, None]
+    np.save(out / "patches.npy", patches.astype(np.float16))
+    np.save(out / "cls.npy", rng.normal(size=(60, 6)).astype(np.float32))
+    sayings = ["FINDINGS:\nNo effusion.", "FINDINGS:\nLarge effusion.", "FINDINGS:\nThe heart is enlarged."]
+    columns = {
+        "key": [f"k{i}" for i in range(60)],
+        "split": ["train"] * 30 + ["val"] * 9 + ["test"] * 21,
+        "patient": [f"p{i}" for i in range(60)],
+        "report": [sayings[k] if i != 59 else "IMPRESSION: None." for i, k in enumerate(kinds)],
+    }
+    pq.write_table(pa.table(columns), out / "samples.parquet")
+    (out / "features.json").write_text(json.dumps({"encoder": "made"}))
+    return out
+
+
+@pytest.mark.slow
+def test_a_reporter_trains_writes_and_beats_every_baseline(raddino: Run, features: Path, tmp_path: Path) -> None:
+    run, said, blind = tmp_path / "run", tmp_path / "said.jsonl", tmp_path / "blind.jsonl"
+    sizes = ["--set", "width=32", "--set", "heads=2", "--set", "steps=80", "--set", "learning_rate=0.01"]
+    done = raddino("report", "train", features, "--out", run, *sizes, "--json")
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["val_perplexity"] < 1.5
+    written = raddino("report", "generate", features, "--reporter", run, "--out", said)
+    assert "20 reports" in written.stdout, written.stderr
+    assert raddino("report", "generate", features, "--reporter", run, "--out", blind, "--shuffled").returncode == 0
+    done = raddino("report", "evaluate", features, "--generated", said, "--generated", blind, "--json")
+    found = json.loads(done.stdout)
+    assert found["counts"] == {"no findings": 1}
+    assert list(found["systems"]) == ["said", "blind", "retrieval", "most frequent", "shuffled"]
+    low = found["systems"]["said"]["f1_14_micro"]["low"]
+    assert all(low > s["f1_14_micro"]["high"] for name, s in found["systems"].items() if name != "said")
+    assert found["differences"]["said - retrieval"]["f1_14_micro"]["low"] > 0
+
+
+def test_what_a_reporter_needs_is_said(raddino: Run, features: Path, tmp_path: Path) -> None:
+    done = raddino("report", "generate", features, "--out", tmp_path / "r.jsonl", "--beams", "2")
+    assert done.returncode == 2
+    (tmp_path / "r.jsonl").write_text('{"key": "k39", "generated": "a"}\n')
+    done = raddino("report", "evaluate", features, "--generated", tmp_path / "r.jsonl")
+    assert "expected a report of each test image" in done.stderr

@@ -1,11 +1,13 @@
 """Facts about `raddino seg`, on phantoms and an encoder of two steps."""
 
+import io
 import json
 import re
 import shutil
-import subprocess
 from collections.abc import Callable
+from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
+from subprocess import CompletedProcess
 
 import cv2
 import highdicom
@@ -14,9 +16,28 @@ import numpy as np
 import pydicom
 import pytest
 
-Run = Callable[..., subprocess.CompletedProcess[str]]
+Run = Callable[..., CompletedProcess[str]]
 pytestmark = pytest.mark.slow
 SIDE = 96
+
+
+@pytest.fixture(scope="module")
+def raddino() -> Run:
+    """The command within this process: thirty processes would spend minutes on importing torch."""
+    from raddino_cli.main import main
+
+    def run(*words: object) -> CompletedProcess[str]:
+        out, err, code = io.StringIO(), io.StringIO(), 0
+        with pytest.MonkeyPatch.context() as patch, redirect_stdout(out), redirect_stderr(err):
+            patch.setattr("sys.argv", ["raddino", *map(str, words)])
+            patch.setenv("COLUMNS", "160")
+            try:
+                main()
+            except SystemExit as end:
+                code = int(end.code or 0)
+        return CompletedProcess(words, code, out.getvalue(), err.getvalue())
+
+    return run
 
 
 @pytest.fixture(scope="module")
@@ -35,7 +56,7 @@ def place(raddino: Run, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
-def seg(raddino: Run, place: Path, command: str, *words: object) -> subprocess.CompletedProcess[str]:
+def seg(raddino: Run, place: Path, command: str, *words: object) -> CompletedProcess[str]:
     return raddino("seg", command, place / "features", "--shards", place / "shards", *words)
 
 
@@ -88,6 +109,13 @@ def test_models_of_images_are_trained_and_scored(raddino: Run, place: Path, opti
     done = seg(raddino, place, "train", "--head", head, "--epochs", 1, "--size", 48, "--mask", "heart", *options)
     assert done.returncode == 0, done.stderr
     assert list(scores(raddino, place, "--head", head, "--size", 48, "--mask", "heart")) == ["heart", "mean"]
+
+
+def test_a_structure_of_a_mask_may_be_learnt_alone(raddino: Run, place: Path) -> None:
+    words = ["--mask", "devices:ecg_leads", "--mask", "heart"]
+    done = seg(raddino, place, "train", "--head", place / "leads", "--epochs", 1, "--balance", *words)
+    assert done.returncode == 0, done.stderr
+    assert list(scores(raddino, place, "--head", place / "leads", *words)) == ["ecg_leads", "heart", "mean"]
 
 
 def test_radiographs_are_segmented_at_their_own_size_and_spacing(raddino: Run, place: Path, tmp_path: Path) -> None:
@@ -143,6 +171,11 @@ def test_what_cannot_be_done_is_one_line(raddino: Run, place: Path, tmp_path: Pa
     for command, words, says in (
         ("train", ["--head", head, "--mask", "spleen"], "a mask 'spleen' in the split train"),
         ("train", ["--head", head, "--decoder", "nothing"], "expected a decoder of linear, pyramid, upernet, dpt"),
+        (
+            "train",
+            ["--head", head, "--mask", "devices:valve"],
+            "expected a structure of devices: chest_tube, pacemaker",
+        ),
         ("evaluate", ["--head", head], "written by raddino-seg"),
         ("evaluate", ["--head", place / "lungs", "--mask", "zones"], "mask values 0..2 for 2 classes"),
         ("few-shot", ["--out", tmp_path / "few", "--method", "svm"], "expected methods of mean-mask"),

@@ -31,7 +31,7 @@ class Server:
         self._store = moto_server.DomainDispatcherApplication(moto_server.create_backend_app)
         self._server = make_server("127.0.0.1", 0, self, threaded=True)
         self.port = self._server.server_port
-        self._thread = threading.Thread(target=self._server.serve_forever)
+        self._thread = threading.Thread(target=self._server.serve_forever, daemon=True)
         self._thread.start()
 
     def __call__(self, environ: dict[str, object], start: Callable[..., object]) -> object:
@@ -55,9 +55,11 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
         "AWS_ACCESS_KEY_ID": "anyone",
         "AWS_SECRET_ACCESS_KEY": "anything",
         "AWS_DEFAULT_REGION": "us-east-1",
+        "AWS_MAX_ATTEMPTS": "1",
     }.items():
         monkeypatch.setenv(name, value)
     monkeypatch.setattr(_folder, "_WAITS", (0.01, 0.01, 0.01))
+    monkeypatch.setattr(s3fs.S3FileSystem, "retries", 1)  # so that it is ours that count
     s3fs.S3FileSystem.clear_instance_cache()
     with urlopen(Request(f"http://127.0.0.1:{found.port}/moto-api/reset", method="POST")):
         s3fs.S3FileSystem().mkdir("bucket")
@@ -114,6 +116,21 @@ def test_a_store_that_is_gone_is_one_sentence_and_no_damage(server: Server, shar
         next(iter(stream))
     assert caught.value.code == "unreachable"
     assert stream.skipped == 0
+
+
+def test_what_is_damaged_or_may_name_files_is_not_sent(server: Server, shards: Path) -> None:
+    shard, index = shards / "train-000000.tar", shards / "index.json"
+    whole = shard.read_bytes()
+    shard.write_bytes(whole[:-1] + b"x")
+    with pytest.raises(CxrError, match="verify the shards"):
+        cxr_io.upload(shards, URL)
+    shard.write_bytes(whole)
+    index.write_text(
+        json.dumps({name: value for name, value in json.loads(index.read_text()).items() if name != "samples"})
+    )
+    with pytest.raises(CxrError, match=r"version 0\.2"):
+        cxr_io.upload(shards, URL)
+    assert not [asked for asked in server.asked if asked.startswith("PUT") and "shards" in asked]
 
 
 def test_a_folder_is_no_store(shards: Path, tmp_path: Path) -> None:

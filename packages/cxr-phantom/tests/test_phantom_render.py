@@ -6,7 +6,7 @@ from dataclasses import replace
 import cxr_phantom
 import numpy as np
 import pytest
-from cxr_phantom import FINDINGS, Finding, Patient
+from cxr_phantom import DEVICES, FINDINGS, Finding, Patient
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -207,3 +207,14 @@ def test_reports_vary_hedge_and_negate() -> None:
     assert len(set(reports)) > 150
     text = " ".join(reports)
     assert all(word in text for word in ("may represent", "possible", "No pneumothorax", "could reflect"))
+
+
+def test_devices_have_a_mask_of_their_own() -> None:
+    tube = Finding("chest_tube", side=1, height=0.5)
+    phantom = cxr_phantom.render(plain(findings=(tube,)), 256)
+    where = phantom.masks["devices"] == 1 << DEVICES.index("chest_tube")
+    x0, y0, x1, y1 = phantom.boxes["chest_tube"][0]
+    assert where.any()
+    assert not (phantom.masks["devices"] & ~np.uint8(1)).any()
+    assert where[y0:y1, x0:x1].sum() == where.sum()
+    assert not phantom.masks["findings"].any()

@@ -93,3 +93,17 @@ def test_wrong_input_and_batch_size_are_refused():
 def test_other_forms_are_refused(spec, says):
     with pytest.raises(EncoderError, match=says):
         load(spec)
+
+
+def test_hog_tells_the_direction_of_edges_and_knows_its_sizes():
+    pytest.importorskip("skimage", reason="needs scikit-image")
+    encoder = load("hog:16")
+    stripes = np.tile((np.arange(224) // 8 % 2 * 255).astype(np.uint8), (224, 1))
+    tokens = encoder.embed([stripes, stripes.T])
+    assert tokens.cls.shape == (2, encoder.embed_dim)
+    assert tokens.patches.shape == (2, 9, 14, 14)
+    upright, lying = tokens.patches[:, :, 7, 7].argmax(1)
+    assert {int(upright), int(lying)} == {0, 4}
+    for argument in ("", "15", "1", "224"):
+        with pytest.raises(EncoderError, match="a divisor of 224 from 2 to 112"):
+            load(f"hog:{argument}")

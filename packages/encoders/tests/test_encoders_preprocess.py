@@ -16,8 +16,8 @@ def _image(height=90, width=60, seed=0):
 def test_all_depths_of_one_picture_give_one_input():
     image = np.arange(256, dtype=np.uint8).reshape(16, 16)
     eight, sixteen, real = (UNIT.images([x], "letterbox") for x in (image, image.astype(np.uint16) * 257, image / 255))
-    np.testing.assert_allclose(eight, sixteen, atol=1e-6)
-    np.testing.assert_allclose(eight, real, atol=1e-6)
+    np.testing.assert_allclose(sixteen, real, atol=1e-6)
+    np.testing.assert_allclose(eight, sixteen, atol=1.1 / 255)  # 8 bits are rounded after each axis, as Pillow does
 
 
 def test_shrinking_is_pils_antialiased_cubic():
@@ -34,7 +34,7 @@ def test_letterbox_keeps_the_whole_image_and_its_aspect(height, width):
     inside = x > 0.5
     rows, columns = int(inside.any(1).sum()), int(inside.any(0).sum())
     assert max(rows, columns) == 56
-    assert min(rows, columns) == max(round(56 * min(height, width) / max(height, width)), 2)
+    assert min(rows, columns) == max(round(56 * min(height, width) / max(height, width)), 1)
     assert inside.sum() == rows * columns
 
 
@@ -91,8 +91,8 @@ def test_no_images_unknown_fit_and_real_masks_are_refused():
         encoder.preprocess([])
     with pytest.raises(EncoderError, match="at least one"):
         encoder.preprocess_masks([])
-    with pytest.raises(EncoderError, match="letterbox, crop, got 'stretch'"):
-        encoder.preprocess([_image()], fit="stretch")
+    with pytest.raises(EncoderError, match="letterbox, crop, stretch, got 'squash'"):
+        encoder.preprocess([_image()], fit="squash")
     with pytest.raises(EncoderError, match="mask 0: expected integers"):
         encoder.preprocess_masks([_image()])
 

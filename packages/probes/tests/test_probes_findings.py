@@ -1,11 +1,17 @@
+import functools
+import importlib.util
+
 import numpy as np
 import pytest
 from raddino_probes import (
     Findings,
+    Inputs,
     ProbeError,
     Split,
     auroc,
+    fine_tune,
     measure,
+    probe_attentive,
     probe_binary,
     probe_findings,
     threshold_for_f1,
@@ -164,6 +170,15 @@ def test_findings_that_would_mislead_are_refused():
         Findings({"class": np.full((240, 2), np.nan)}, test.targets, test.patients, NAMES)
     with pytest.raises(ProbeError, match="map uncertain labels to NaN"):
         Findings(test.features, test.targets - 1, test.patients, NAMES)
+
+
+def test_without_torch_an_attentive_probe_says_what_to_install():
+    if importlib.util.find_spec("torch"):
+        pytest.skip("torch is installed here")
+    parts = [Inputs(np.zeros((4, 2, 1, 1)), np.zeros((4, 1)), np.arange(4) + 10 * i, ("x",)) for i in range(3)]
+    for probe in (probe_attentive, functools.partial(fine_tune, None)):
+        with pytest.raises(ProbeError, match=r"pip install 'raddino-probes\[torch\]'"):
+            probe(*parts)
 
 
 def test_a_score_as_a_line_of_a_table_says_the_same():

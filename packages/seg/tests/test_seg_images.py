@@ -77,6 +77,17 @@ def test_the_kept_tokens_are_those_of_the_encoder() -> None:
     )
 
 
+def test_tokens_are_kept_of_an_encoder_in_evaluation_mode_and_it_is_left_as_it_was() -> None:
+    class Dropping(Learner):
+        def encode(self, x: Tensor) -> SimpleNamespace:
+            return SimpleNamespace(patches=nn.functional.dropout(self.first(x), 0.5, self.training))
+
+    encoder = Dropping().train()
+    images, _ = bright_squares()
+    assert torch.equal(raddino_seg.encode_once(encoder, images), raddino_seg.encode_once(encoder, images))
+    assert encoder.training
+
+
 def test_an_unfrozen_encoder_learns_and_a_frozen_one_does_not() -> None:
     for unfreeze in (False, True):
         encoder = Learner()

@@ -104,6 +104,17 @@ def test_a_run_from_a_transformers_folder_and_a_released_head(tmp_path: Path) ->
     assert "48 x" not in str(trainer.start)
 
 
+def test_a_transformers_model_without_a_mask_token_starts_with_a_zero_one(tmp_path: Path) -> None:
+    settings = transformers.Dinov2Config(
+        hidden_size=32, num_hidden_layers=1, num_attention_heads=2, image_size=56, use_mask_token=False
+    )
+    transformers.Dinov2Model(settings).save_pretrained(tmp_path)
+    source = ssl_core.read_source(tmp_path)
+    assert source.filled == ["mask_token"]
+    assert source.backbone["mask_token"].shape == (1, 32)
+    assert not source.backbone["mask_token"].any()
+
+
 def test_three_channels_of_another_normalisation_keep_the_features(tmp_path: Path) -> None:
     source = encoder()
     torch.save(source.state_dict(), tmp_path / "weights.pth")

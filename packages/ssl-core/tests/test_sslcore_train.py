@@ -196,12 +196,3 @@ def test_every_configuration_key_is_read_by_something() -> None:
         for key in vars(values):
             # `blur` and the like are read as attributes of the section's object.
             assert re.search(rf"\.{key}\b|\"{section}\.{key}\"", text), f"{section}.{key} is read by nothing"
-
-
-def test_readme_example_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    readme = (Path(__file__).parents[1] / "README.md").read_text()
-    code = re.search(r"```python\n(.*?)```", readme, re.DOTALL)
-    assert code is not None
-    monkeypatch.chdir(tmp_path)
-    exec(code.group(1), {})  # the documentation's own lines
-    assert (tmp_path / "runs/first/encoder/model.safetensors").is_file()

@@ -18,9 +18,9 @@ from numpy.typing import NDArray
 
 from raddino_cli.plots import STYLE, svg
 from raddino_cli.work.features import Features, read_split
+from raddino_cli.work.images import ImagesInMemory, square
 from raddino_cli.work.masks import MASK_SIZE
 from raddino_cli.work.segmenting import tokens_of
-from raddino_cli.work.training import ImagesInMemory, square
 
 Picture = NDArray[np.uint8]
 _SHOWN = 6

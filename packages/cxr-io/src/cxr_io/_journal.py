@@ -211,7 +211,7 @@ class Journal:
     def _set_aside(self) -> None:
         """Put shards away that the listing cuts otherwise now; `kept` has the samples of all that were."""
         before = self._folder / _BEFORE
-        for note in self._folder.glob("*.tar.json"):
+        for note in list(self._folder.glob("*.tar.json")):
             shard = self.out / note.stem
             if shard.name not in self.whole and shard.exists():
                 (self.out / INDEX).unlink(missing_ok=True)  # which speaks of shards as they were

@@ -35,7 +35,7 @@ class RayPool:
         if self._ours:
             try:
                 ray.init(address, log_to_driver=False, logging_level=logging.ERROR, include_dashboard=False)
-            except (ConnectionError, ValueError, RuntimeError) as error:
+            except ConnectionError as error:
                 raise CxrError("usage", f"expected a Ray cluster at {address}: {error}") from error
         cluster: Any = ray
         self.ahead = 4 * (workers or max(1, int(cluster.cluster_resources().get("CPU", 1))))

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from cxr_io._errors import CxrError
 from cxr_io._folder import Folder
-from cxr_io._shards import INDEX, read_index
+from cxr_io._shards import INDEX, file_sha256, read_index
 
 _SENT = ".sent"  # beside each file of the store, what it holds
 
@@ -24,11 +24,16 @@ def upload(shards: str | Path, url: str, *, progress: Callable[[int, int], None]
     folder, store, index = Path(shards), Folder(url), read_index(shards)
     if not store.remote:
         raise CxrError("usage", f"expected a URL such as s3://bucket/shards, got {url}; copy the folder")
+    if "samples" not in index:
+        raise CxrError("usage", f"expected shards of version 0.2 in {shards}; those of 0.1 name rejected files")
     files = {entry["name"]: entry["sha256"] for entry in (*index["shards"], index["samples"])}
     sent = 0
     for number, (name, content) in enumerate(files.items(), 1):
         if _held(store, name) != content:
-            store.remove(INDEX)  # which speaks of shards as they were
+            if file_sha256(folder / name) != content:
+                raise CxrError("damaged", f"expected {name} as it was written (SHA-256 differs); verify the shards")
+            for stale in (INDEX, f"{name}{_SENT}"):  # which speak of it as it was
+                store.remove(stale)
             store.write(name, folder / name)
             store.note(f"{name}{_SENT}", content)
             sent += 1

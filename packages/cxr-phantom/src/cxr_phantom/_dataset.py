@@ -23,7 +23,7 @@ from cxr_phantom._render import render
 
 Progress = Callable[[int, int], None]
 _FORMAT = 1
-_MASKS = ("lungs", "zones", "heart", "ribs_right", "ribs_left", "findings")
+_MASKS = ("lungs", "zones", "heart", "ribs_right", "ribs_left", "findings", "devices")
 _LEGENDS = {
     "lungs": {"1": "right lung", "2": "left lung"},
     "zones": {

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from cxr_phantom._anatomy import Anatomy
 from cxr_phantom._canvas import Canvas, Image, Mask, Points, tube_walls
-from cxr_phantom._patient import FINDINGS, Finding, Patient
+from cxr_phantom._patient import DEVICES, FINDINGS, Finding, Patient
 
 _LEAD = {"chest_tube": 0.22, "pacemaker": 1.6, "ecg_leads": 0.30}  # attenuation of the device, in -log of the beam
 
@@ -32,9 +32,9 @@ class Scene:
         self.metal: Image = np.zeros_like(self.soft)
 
     def mark(self, name: str, mask: NDArray[np.bool_]) -> None:
-        """Note where a finding or device is: a box, and for a finding a bit of the mask."""
-        if name in FINDINGS:
-            self.masks["findings"] |= (mask.astype(np.uint8) << np.uint8(FINDINGS.index(name))).astype(np.uint8)
+        """Note where a finding or device is: a box, and a bit of its mask."""
+        kind, names = ("findings", FINDINGS) if name in FINDINGS else ("devices", DEVICES)
+        self.masks[kind] |= (mask.astype(np.uint8) << np.uint8(names.index(name))).astype(np.uint8)
         rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
         if len(rows):
             box = (int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1)

@@ -29,7 +29,8 @@ class Phantom:
 
     `pixels` (H, W) uint16 as stored, in the sense of `inverted` (MONOCHROME1). `masks`: `lungs` (1 the patient's
     right, 2 left), `zones` (1-3 right upper to lower, 4-6 left), `heart` (1), `ribs_right` and `ribs_left` (bit k is
-    rib k+1), `findings` (bit k is `FINDINGS[k]`). `boxes`: per finding or device (x0, y0, x1, y1) in pixels.
+    rib k+1), `findings` (bit k is `FINDINGS[k]`), `devices` (bit k is
+    `DEVICES[k]`). `boxes`: per finding or device (x0, y0, x1, y1) in pixels.
     """
 
     pixels: NDArray[np.uint16]
@@ -109,6 +110,7 @@ def _stand(canvas: Canvas, anatomy: Anatomy, rng: np.random.Generator) -> Scene:
         "lungs": ((sides[-1] + 2 * (sides[1] & ~sides[-1] & 1)) * (1 - heart)).astype(np.uint8),
         **ribs,
         "findings": np.zeros((canvas.size, canvas.size), np.uint8),
+        "devices": np.zeros((canvas.size, canvas.size), np.uint8),
     }
     return Scene(canvas, anatomy, soft, bone, air, sides, masks)
 

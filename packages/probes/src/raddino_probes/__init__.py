@@ -2,6 +2,7 @@
 
 from importlib.metadata import version as _version
 
+from raddino_probes._attentive import probe_attentive
 from raddino_probes._binary import Score, probe_binary
 from raddino_probes._bootstrap import Metric, bootstrap_by_patient, paired_difference
 from raddino_probes._compare import Comparison, compare_findings, holm
@@ -9,9 +10,10 @@ from raddino_probes._confounders import Beyond, confounder_matrix, probe_beyond,
 from raddino_probes._continuous import RegressionScore, probe_continuous
 from raddino_probes._errors import ProbeError
 from raddino_probes._findings import FindingsProbe, Method, probe_findings
+from raddino_probes._finetune import fine_tune
+from raddino_probes._head import AttentiveHead, LinearHead
 from raddino_probes._heads import STRENGTHS, Heads, fit_heads, fit_heads_singly
 from raddino_probes._interval import Interval, separates
-from raddino_probes._linear import LinearHead
 from raddino_probes._maps import mean_maps, patch_maps
 from raddino_probes._metrics import MEASURES, Measure, auroc, average_precision, measure
 from raddino_probes._overlap import Overlap, find_overlap
@@ -19,7 +21,7 @@ from raddino_probes._protocols import PROTOCOLS, Protocol, protocol
 from raddino_probes._result import FEWEST, Result, to_rows
 from raddino_probes._score import age_bands, score_findings, score_groups
 from raddino_probes._shots import SHOTS, few_shot
-from raddino_probes._split import Findings, Split, check_no_leakage
+from raddino_probes._split import Findings, Inputs, Split, check_no_leakage
 from raddino_probes._standardise import standardise
 from raddino_probes._tables import render, render_models
 from raddino_probes._thresholds import threshold_for_f1, threshold_for_specificity
@@ -32,11 +34,13 @@ __all__ = [
     "PROTOCOLS",
     "SHOTS",
     "STRENGTHS",
+    "AttentiveHead",
     "Beyond",
     "Comparison",
     "Findings",
     "FindingsProbe",
     "Heads",
+    "Inputs",
     "Interval",
     "LinearHead",
     "Measure",
@@ -58,6 +62,7 @@ __all__ = [
     "confounder_matrix",
     "few_shot",
     "find_overlap",
+    "fine_tune",
     "fit_heads",
     "fit_heads_singly",
     "holm",
@@ -65,6 +70,7 @@ __all__ = [
     "measure",
     "paired_difference",
     "patch_maps",
+    "probe_attentive",
     "probe_beyond",
     "probe_binary",
     "probe_continuous",

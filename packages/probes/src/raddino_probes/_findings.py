@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal, get_args
 
@@ -11,14 +11,15 @@ from numpy.typing import NDArray
 from scipy.special import expit
 
 from raddino_probes._errors import ProbeError
+from raddino_probes._head import Head
 from raddino_probes._heads import fit_heads, fit_heads_singly
 from raddino_probes._knn import fit_knn
-from raddino_probes._linear import Choice, Fitted, LinearHead, fit_linear
+from raddino_probes._linear import Choice, Fitted, fit_linear
 from raddino_probes._metrics import named
 from raddino_probes._resample import Array, Kind
 from raddino_probes._result import Result, too_few
 from raddino_probes._score import score_findings
-from raddino_probes._split import Findings, check_no_leakage
+from raddino_probes._split import Findings, Inputs, check_no_leakage
 from raddino_probes._thresholds import threshold_for_f1, threshold_for_specificity
 
 Method = Literal["linear", "knn", "logistic"]
@@ -31,12 +32,12 @@ class FindingsProbe:
     results: list[Result]
     """By metric: each finding, then "macro"."""
     predictions: dict[str, Array]
-    """By metric, (N, L) of what it takes; "auroc" holds log odds (linear, logistic) or positive shares (knn). NaN
+    """By metric, (N, L) of what it takes; "auroc" holds log odds, or positive shares (knn). NaN
     where a finding isn't estimable."""
     choices: list[Choice]
     """By finding: what was chosen on the validation split, and its AUROC there; empty where not estimable."""
-    heads: list[LinearHead | None]
-    """By finding: the model, where it is linear."""
+    heads: list[Head | None]
+    """By finding: the model; None for neighbours."""
     reasons: list[str]
     """By finding: why train, val or test don't tell, or ""."""
 
@@ -80,6 +81,26 @@ def probe_findings(
     """
     if method not in get_args(Method):
         raise ProbeError(f"method: expected one of {', '.join(get_args(Method))}, got {method!r}")
+    return measured(
+        train, val, test, lambda alive: _fit(_columns(train, alive), _columns(val, alive), test, method),
+        method=method, metrics=metrics, specificity=specificity, replicates=replicates, seed=seed, kind=kind,
+    )  # fmt: skip
+
+
+def measured(
+    train: Findings | Inputs,
+    val: Findings | Inputs,
+    test: Findings | Inputs,
+    fit: Callable[[list[int]], Fitted],
+    *,
+    method: str,
+    metrics: Sequence[str],
+    specificity: float,
+    replicates: int,
+    seed: int,
+    kind: Kind,
+) -> FindingsProbe:
+    """Whatever `fit` makes of the findings that can be told, given by their places, as a FindingsProbe."""
     for metric in metrics:
         if not named(metric).binary:
             raise ProbeError(f"metrics: expected metrics of findings, got {metric!r}; use probe_continuous for numbers")
@@ -87,10 +108,10 @@ def probe_findings(
     reasons = [obstacle(*(split.targets[:, i] for split in (train, val, test))) for i in range(len(train.names))]
     alive = [i for i, reason in enumerate(reasons) if not reason]
     choices: list[Choice] = [{} for _ in reasons]
-    heads: list[LinearHead | None] = [None] * len(reasons)
+    heads: list[Head | None] = [None] * len(reasons)
     predictions = {metric: np.full(test.targets.shape, np.nan) for metric in ("auroc", *metrics)}
     if alive:
-        fitted = _fit(_columns(train, alive), _columns(val, alive), test, method)
+        fitted = fit(alive)
         for place, i in enumerate(alive):
             choices[i], heads[i] = fitted.choices[place], fitted.heads[place]
             known = ~np.isnan(val.targets[:, i])
@@ -110,7 +131,7 @@ def _fit(train: Findings, val: Findings, test: Findings, method: Method) -> Fitt
     return fit_linear(train, val, test.features, fit_heads if method == "linear" else fit_heads_singly)
 
 
-def _as_taken(metric: str, scores: Array, targets: Array, on_val: Array, method: Method, specificity: float) -> Array:
+def _as_taken(metric: str, scores: Array, targets: Array, on_val: Array, method: str, specificity: float) -> Array:
     """Scores of test as what the metric takes, by targets and scores of val."""
     takes = named(metric).takes
     if takes == "probability" and method != "knn":

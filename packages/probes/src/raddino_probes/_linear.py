@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
+from raddino_probes._head import Head, LinearHead
 from raddino_probes._heads import STRENGTHS, Heads
 from raddino_probes._resample import Array
 from raddino_probes._split import Findings
@@ -16,26 +17,6 @@ from raddino_probes._thresholds import auroc_of_columns
 
 Solver = Callable[[ArrayLike, ArrayLike, Sequence[float]], Heads]
 Choice = dict[str, float | int | str]
-
-
-@dataclass(frozen=True, eq=False)
-class LinearHead:
-    """One finding's head with the standardisation that it was trained behind."""
-
-    features: str
-    """Which choice of features it reads."""
-    weight: Array
-    """(D,) on standardised features."""
-    bias: float
-    mean: Array
-    """(D,) of the training rows."""
-    deviation: Array
-    """(D,) of the training rows."""
-
-    def log_odds(self, features: Array) -> Array:
-        """(N,) of features (N, D)."""
-        odds: Array = ((features - self.mean) / self.deviation) @ self.weight + self.bias
-        return odds
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,8 +29,8 @@ class Fitted:
     """(N_val, L) scores of the chosen models."""
     test: Array
     """(N_test, L)."""
-    heads: list[LinearHead | None]
-    """The chosen models where they are linear."""
+    heads: list[Head | None]
+    """The chosen models; None for neighbours."""
 
 
 def fit_linear(

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from raddino_probes._errors import ProbeError
-from raddino_probes._linear import LinearHead
+from raddino_probes._head import LinearHead
 from raddino_probes._resample import Array
 
 _BLOCK = 64  # images at a time: tokens may be memory-mapped

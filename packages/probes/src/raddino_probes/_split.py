@@ -95,7 +95,44 @@ class Findings:
         return len(self.targets)
 
 
-def check_no_leakage(train: Split | Findings, val: Split | Findings, test: Split | Findings) -> None:
+@dataclass(frozen=True, eq=False)
+class Inputs:
+    """Rows of one split with several binary targets, and what a probe that is more than a product reads.
+
+    Raises:
+        ProbeError: as `Findings`, but for the inputs' values, which are looked at when they are read.
+    """
+
+    inputs: Any
+    """N rows of one shape, indexed by an array of row numbers: patch tokens (N, D, h, w), of which float16 and
+    memory-mapped will do, or images (N, C, H, W)."""
+    targets: NDArray[np.float64]
+    """(N, L) of 0, 1, NaN where unknown."""
+    patients: NDArray[Any]
+    """(N,) identifiers."""
+    names: tuple[str, ...]
+    """Of the L findings."""
+
+    def __post_init__(self) -> None:
+        targets, patients, names = _numbers(self.targets, "targets"), np.asarray(self.patients), tuple(self.names)
+        _check_rows(len(self.inputs), targets, patients, (len(self.inputs), len(names)))
+        check_binary(targets)
+        for name, value in (("targets", targets), ("patients", patients), ("names", names)):
+            object.__setattr__(self, name, value)
+
+    @property
+    def dims(self) -> dict[str, tuple[int, ...]]:
+        """Shape of an input."""
+        return {"inputs": tuple(self.inputs.shape[1:])}
+
+    def __len__(self) -> int:
+        return len(self.targets)
+
+
+Rows = Split | Findings | Inputs
+
+
+def check_no_leakage(train: Rows, val: Rows, test: Rows) -> None:
     """Refuse splits that share a patient; the scores would be of memory.
 
     Raises:

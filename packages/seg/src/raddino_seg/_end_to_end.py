@@ -97,8 +97,14 @@ def encode_frozen(encoder: Encoder, images: Tensor) -> Tensor:
 def encode_once(encoder: Encoder, images: Any, batch_size: int = 32) -> Tensor:
     """Patch tokens (N, L, D, h, w) of all images, each encoded once: what a decoder on a frozen encoder reads.
 
+    A module is in evaluation mode meanwhile.
+
     Raises:
         SegError: images of another form, tokens that are no grid.
     """
+    module = encoder if isinstance(encoder, nn.Module) else nn.Module()
+    was = module.training
+    module.eval()
     parts = [encode_frozen(encoder, part).cpu() for part in torch.split(as_images(images), batch_size)]
+    module.train(was)
     return as_tokens(torch.cat(parts))

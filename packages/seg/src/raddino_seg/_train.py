@@ -10,7 +10,7 @@ import torch
 
 from raddino_seg._augment import Augment
 from raddino_seg._decoder import CHANNELS, Decoder
-from raddino_seg._end_to_end import Encoder, EndToEnd, encode_frozen, encode_once
+from raddino_seg._end_to_end import Encoder, EndToEnd, encode_once
 from raddino_seg._fit import Progress, Training, Validation, check_pair, fit
 from raddino_seg._masks import Masks, overlapping
 from raddino_seg._model import as_images
@@ -81,7 +81,7 @@ def train_on_images(
     training, images = training or Training(), as_images(images)
     check_pair(len(images), masks, tuple(classes))
     cached = not unfreeze and augment is None
-    seen = encode_once(encoder, images) if cached else as_tokens(encode_frozen(encoder, images[:_CALIBRATION]).cpu())
+    seen = encode_once(encoder, images if cached else images[:_CALIBRATION])
     made = _decoder(seen, masks, classes, decoder, channels, training.seed).to(device)
     model = EndToEnd(encoder, made, unfreeze=unfreeze)
     if cached:

@@ -6,13 +6,16 @@
 from importlib.metadata import version as _version
 
 from ssl_core._attention import BACKENDS, attention, force_attention
+from ssl_core._backbone import Backbone, mask_pixels
 from ssl_core._batches import Batch, Images, make_batch, preview
+from ssl_core._build import build
 from ssl_core._config import (
     Config,
     CropConfig,
     HeadConfig,
     HighResConfig,
     InitConfig,
+    LoraConfig,
     LossConfig,
     MaskConfig,
     ModelConfig,
@@ -27,10 +30,12 @@ from ssl_core._cross_entropy import prototype_cross_entropy
 from ssl_core._distributed import process_group, rank, world_size
 from ssl_core._errors import SslError
 from ssl_core._flops import encoder_flops, step_flops
+from ssl_core._gram import gram_loss
 from ssl_core._head import DINOHead, Prototypes
 from ssl_core._hf import load_encoder, save_encoder
 from ssl_core._images import to_unit
 from ssl_core._knn import Labels, knn_accuracy
+from ssl_core._lora import LoRALinear, add_adapters, merge_adapters
 from ssl_core._losses import koleo
 from ssl_core._masking import block_mask, crop_masks
 from ssl_core._monitor import advice, collapse_signs, lidar, rankme
@@ -43,7 +48,7 @@ from ssl_core._source import Source, read_head, read_source
 from ssl_core._start import Start, start_from, start_overrides
 from ssl_core._step_memory import parameter_counts, step_memory
 from ssl_core._targets import Centre, Logits, Targets, sinkhorn_bias
-from ssl_core._trainer import Trainer, build
+from ssl_core._trainer import Trainer
 from ssl_core._vit import Features, PatchEmbed, VisionTransformer, ViTConfig
 from ssl_core._vit_sizes import SIZES, vit
 from ssl_core._whitening import whiten_patch_embed
@@ -53,6 +58,7 @@ __version__ = _version("ssl-core")
 __all__ = [
     "BACKENDS",
     "SIZES",
+    "Backbone",
     "Batch",
     "Centre",
     "Config",
@@ -64,7 +70,9 @@ __all__ = [
     "Images",
     "InitConfig",
     "Labels",
+    "LoRALinear",
     "Logits",
+    "LoraConfig",
     "LossConfig",
     "MaskConfig",
     "ModelConfig",
@@ -82,6 +90,7 @@ __all__ = [
     "Trainer",
     "ViTConfig",
     "VisionTransformer",
+    "add_adapters",
     "advice",
     "attention",
     "block_mask",
@@ -94,6 +103,7 @@ __all__ = [
     "from_dinov2",
     "from_timm",
     "from_transformers",
+    "gram_loss",
     "interpolate_pos_embed",
     "knn_accuracy",
     "koleo",
@@ -102,6 +112,8 @@ __all__ = [
     "load_encoder",
     "make_batch",
     "make_crops",
+    "mask_pixels",
+    "merge_adapters",
     "multipliers",
     "param_groups",
     "parameter_counts",

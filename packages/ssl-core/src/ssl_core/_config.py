@@ -10,6 +10,7 @@ import dataclasses
 import difflib
 import json
 import math
+import re
 import tomllib
 import types
 import typing
@@ -63,7 +64,11 @@ class HeadConfig:
 
 @dataclass(frozen=True)
 class LossConfig:
-    """Weights, temperatures and the way targets are centred."""
+    """Weights, temperatures and the way targets are centred.
+
+    With `gram_weight` above 0 (dinov3: 2) the likenesses among patches are held to those of an anchor, the teacher as
+    it was at step `gram_start` and every `gram_every` steps from there (see `gram_loss`).
+    """
 
     dino_weight: float = 1.0
     ibot_weight: float = 1.0
@@ -74,6 +79,14 @@ class LossConfig:
     teacher_temperature_start: float = 0.04
     teacher_temperature: float = 0.07
     teacher_temperature_warmup: int = 37500
+    gram_weight: float = 0.0
+    gram_start: int = 0
+    gram_every: int = 10000
+
+    def __post_init__(self) -> None:
+        _in_range(
+            "loss", self, {"gram_weight": (0, math.inf), "gram_start": (0, math.inf), "gram_every": (1, math.inf)}
+        )
 
 
 @dataclass(frozen=True)
@@ -221,6 +234,22 @@ class InitConfig:
 
 
 @dataclass(frozen=True)
+class LoraConfig:
+    """Adapters of `rank` (0: none, the whole encoder learns) on the linear layers whose names match `targets`."""
+
+    rank: int = 0
+    alpha: float = 16.0
+    targets: str = r"attn\.(qkv|proj)$"
+
+    def __post_init__(self) -> None:
+        _in_range("lora", self, {"rank": (0, math.inf)})
+        try:
+            re.compile(self.targets)
+        except re.error as error:
+            raise SslError(f"lora.targets must be a regular expression, got {self.targets!r} ({error})") from error
+
+
+@dataclass(frozen=True)
 class Config:
     """Everything that a run is a function of, besides its data."""
 
@@ -233,6 +262,7 @@ class Config:
     high_res: HighResConfig = field(default_factory=HighResConfig)
     train: TrainConfig = field(default_factory=TrainConfig)
     init: InitConfig = field(default_factory=InitConfig)
+    lora: LoraConfig = field(default_factory=LoraConfig)
 
     def __post_init__(self) -> None:
         keys = ["crops.global_size", "crops.local_size", "crops.encode_size"]

@@ -75,7 +75,7 @@ def distort(x: Tensor, looks: Looks, config: CropConfig) -> None:
         one = torch.ones_like(brightness)
         for now in (contrast_first, ~contrast_first):
             _scale(x, torch.where(now, one, brightness), torch.where(now, contrast, one)).clamp_(0, 1)
-    if (looks.gamma != 1).any():
+    if config.gamma:
         x.clamp_min_(1e-6).pow_(gamma)
     blurred, solarised = (v.nonzero().squeeze(1) for v in (looks.sigma, looks.solarised))
     if len(blurred):

@@ -39,7 +39,7 @@ def encoder_flops(model: ModelConfig, size: Size) -> float:
 
 
 def step_flops(config: Config, step: int = 0) -> dict[str, float]:
-    """Of one step by part: `teacher`, `student_global`, `student_local`, `heads`, and their sum, `total`.
+    """Of one step by part: `teacher`, `anchor`, `student_global`, `student_local`, `heads`, and their sum, `total`.
 
     The least that the configuration asks for: a backward pass is twice its forward pass but for the patch embedding,
     whose input needs no gradient; masked patches are as many as expected; Sinkhorn-Knopp and recomputed activations
@@ -64,8 +64,13 @@ def step_flops(config: Config, step: int = 0) -> dict[str, float]:
 
     of_class = row(head.prototypes, head.bottleneck)
     of_patch = row(head.ibot_prototypes or head.prototypes, head.ibot_bottleneck or head.bottleneck)
+    whole = encoder_flops(model, crops.global_size)
+    anchored = config.loss.gram_weight and step >= config.loss.gram_start
+    # Two Gram matrices, and twice the student's again in the backward pass.
+    likenesses = 2.0 * 4 * patches * patches * model.embed_dim
     parts = {
-        "teacher": globals_ * encoder_flops(model, crops.global_size),
+        "teacher": globals_ * whole,
+        "anchor": globals_ * (whole + likenesses) if anchored else 0.0,
         "student_global": student(crops.global_size, globals_),
         "student_local": student(crops.local_size, images * crops.local_count),
         "heads": of_class * (4 * globals_ + 3 * images * crops.local_count) + of_patch * 4 * masked,

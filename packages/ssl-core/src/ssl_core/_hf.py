@@ -15,20 +15,23 @@ from ssl_core._errors import SslError
 from ssl_core._files import read_tensors, write_bytes, write_tensors
 from ssl_core._names import check_fit, from_transformers, to_transformers
 from ssl_core._pos_embed import interpolate_pos_embed
-from ssl_core._sizes import Size, patch_grid
+from ssl_core._sizes import patch_grid
 from ssl_core._vit import VisionTransformer, ViTConfig
 from ssl_core._volume_folder import MODEL_TYPE, save_volume_encoder, volume_config
 
 
-def save_encoder(model: VisionTransformer, crops: CropConfig, folder: Path) -> None:
+def save_encoder(
+    model: VisionTransformer, crops: CropConfig, folder: Path, *, state: dict[str, Tensor] | None = None
+) -> None:
     """Write `model.safetensors`, `config.json` and `preprocessor_config.json` for AutoModel and AutoImageProcessor.
 
     Positions are stored for the size at which the encoder is used, resized by the model's own rule: transformers has
-    another one, so that features agree at that size alone.
+    another one, so that features agree at that size alone. `state` goes in place of the model's own.
     """
     c = model.config
+    state = dict(model.state_dict() if state is None else state)
     if not (isinstance(c.patch_size, int) and isinstance(c.image_size, int)):
-        save_volume_encoder(model, crops, folder)
+        save_volume_encoder(c, state, crops, folder)
         return
     size = crops.encode_size or crops.global_size
     config = {
@@ -53,6 +56,17 @@ def save_encoder(model: VisionTransformer, crops: CropConfig, folder: Path) -> N
         "pos_antialias": c.pos_antialias,
         **({"num_register_tokens": c.registers} if c.registers else {}),
     }
+    grid = patch_grid(size, c.patch_size, "the encoder's size")
+    state["pos_embed"] = interpolate_pos_embed(
+        state["pos_embed"], grid, learned=c.grid, offset=c.pos_offset, antialias=c.pos_antialias
+    )
+    save_weights(to_transformers(state), crops, c.channels, folder)
+    write_bytes(folder / "config.json", json.dumps(config, indent=2).encode())
+
+
+def save_weights(state: dict[str, Tensor], crops: CropConfig, channels: int, folder: Path) -> None:
+    """Write `model.safetensors` and what the encoder expects of pixels, `preprocessor_config.json`."""
+    size = crops.encode_size or crops.global_size
     processor = {
         "image_processor_type": "BitImageProcessor",
         "do_resize": True,
@@ -63,17 +77,11 @@ def save_encoder(model: VisionTransformer, crops: CropConfig, folder: Path) -> N
         "do_rescale": True,
         "rescale_factor": 1 / 255,
         "do_normalize": True,
-        "image_mean": [crops.mean] * c.channels,
-        "image_std": [crops.std] * c.channels,
-        "do_convert_rgb": c.channels == 3,
+        "image_mean": [crops.mean] * channels,
+        "image_std": [crops.std] * channels,
+        "do_convert_rgb": channels == 3,
     }
-    state = model.state_dict()
-    grid = patch_grid(size, c.patch_size, "the encoder's size")
-    state["pos_embed"] = interpolate_pos_embed(
-        state["pos_embed"], grid, learned=c.grid, offset=c.pos_offset, antialias=c.pos_antialias
-    )
-    write_tensors(folder / "model.safetensors", to_transformers(state))
-    write_bytes(folder / "config.json", json.dumps(config, indent=2).encode())
+    write_tensors(folder / "model.safetensors", state)
     write_bytes(folder / "preprocessor_config.json", json.dumps(processor, indent=2).encode())
 
 
@@ -133,8 +141,8 @@ def read_shape(config: dict[str, Any], folder: Path) -> ViTConfig:
             embed_dim=config["hidden_size"],
             depth=config["num_hidden_layers"],
             num_heads=config["num_attention_heads"],
-            patch_size=_size(config["patch_size"]),
-            image_size=_size(config["image_size"]),
+            patch_size=config["patch_size"],
+            image_size=config["image_size"],
             channels=config.get("num_channels", 3),
             mlp_ratio=float(config.get("mlp_ratio", 4)),
             ffn="swiglu" if config.get("use_swiglu_ffn") else "mlp",
@@ -147,7 +155,3 @@ def read_shape(config: dict[str, Any], folder: Path) -> ViTConfig:
         )
     except KeyError as error:
         raise SslError(f"{folder}: expected config.json with the key {error}") from error
-
-
-def _size(value: int | list[int]) -> Size:
-    return value if isinstance(value, int) else (value[0], value[1], value[2])

@@ -12,19 +12,20 @@ from ssl_core._monitor import peak_memory
 
 
 class Meter:
-    """Speed since the last reading, of one of `ranks` processes."""
+    """Speed since the last reading, of one of `ranks` processes; operations are `counted` of the built-in encoder."""
 
-    def __init__(self, config: Config, device: torch.device, ranks: int) -> None:
+    def __init__(self, config: Config, device: torch.device, ranks: int, *, counted: bool = True) -> None:
         self._config, self._device, self._ranks = config, device, ranks
         half = config.train.precision == "bfloat16"
-        self._peak = matmul_speed(device, torch.bfloat16 if half else torch.float32)
+        self._peak = matmul_speed(device, torch.bfloat16 if half else torch.float32) if counted else 0.0
         self._steps, self._waited, self._flops, self._since = 0, 0.0, 0.0, time.perf_counter()
 
     def count(self, step: int, waited: float) -> None:
         """A step was taken, `waited` seconds of it for images."""
         self._steps += 1
         self._waited += waited
-        self._flops += step_flops(self._config, step)["total"] / self._ranks
+        if self._peak:
+            self._flops += step_flops(self._config, step)["total"] / self._ranks
 
     def read(self) -> dict[str, float]:
         """`images_per_second` of all processes, `data_wait` (share of time), `utilisation`, `peak_memory` (GiB).
@@ -37,8 +38,9 @@ class Meter:
         row = {
             "images_per_second": round(self._steps * self._config.train.batch_size / spent, 2),
             "data_wait": round(self._waited / spent, 4),
-            "utilisation": round(self._flops / spent / self._peak, 4),
             "peak_memory": round(peak_memory(self._device), 3),
         }
+        if self._peak:
+            row["utilisation"] = round(self._flops / spent / self._peak, 4)
         self._steps, self._waited, self._flops, self._since = 0, 0.0, 0.0, now
         return row

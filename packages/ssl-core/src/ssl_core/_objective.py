@@ -9,21 +9,22 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
+from ssl_core._backbone import Backbone
 from ssl_core._batches import Batch
 from ssl_core._config import HeadConfig, LossConfig
 from ssl_core._cross_entropy import prototype_cross_entropy
+from ssl_core._gram import gram_loss
 from ssl_core._head import DINOHead
 from ssl_core._losses import koleo
 from ssl_core._targets import Centre, Logits, Targets, sinkhorn_bias
-from ssl_core._vit import Features, VisionTransformer
 
 
 class Network(nn.Module):
     """A backbone with its head or heads."""
 
-    def __init__(self, backbone: VisionTransformer, head: HeadConfig) -> None:
+    def __init__(self, backbone: Backbone, head: HeadConfig) -> None:
         super().__init__()
-        dim = backbone.config.embed_dim
+        dim = backbone.embed_dim
 
         def build(prototypes: int, bottleneck: int) -> DINOHead:
             return DINOHead(dim, prototypes or head.prototypes, head.hidden, bottleneck or head.bottleneck, head.layers)
@@ -41,12 +42,15 @@ class Network(nn.Module):
 class SelfDistillation(nn.Module):
     """Student and EMA teacher with the training loss."""
 
-    def __init__(self, backbone: VisionTransformer, head: HeadConfig, loss: LossConfig) -> None:
+    def __init__(self, backbone: Backbone, head: HeadConfig, loss: LossConfig) -> None:
         super().__init__()
         self.loss = loss
         self.student = Network(backbone, head)
         self.teacher = copy.deepcopy(self.student)
         self.teacher.requires_grad_(False)
+        whole = cast(nn.Module, self.teacher.backbone)
+        self.anchor = copy.deepcopy(whole) if loss.gram_weight else None
+        self._anchored = False
         self.dino_centre = Centre(head.prototypes, loss.centre_momentum)
         self.ibot_centre = Centre(head.ibot_prototypes or head.prototypes, loss.centre_momentum)
         self.train()
@@ -55,6 +59,8 @@ class SelfDistillation(nn.Module):
         """Only the student ever trains: the teacher has no drop path."""
         super().train(mode)
         self.teacher.eval()
+        if self.anchor is not None:
+            self.anchor.eval()
         return self
 
     def _targets(self, head: DINOHead, tokens: Tensor, centre: Centre, temperature: float) -> Targets:
@@ -89,8 +95,9 @@ class SelfDistillation(nn.Module):
             targets: from `teach`, where the batch is one of several that make up a step.
 
         Returns:
-            The terms `dino_global`, `dino_local`, `ibot`, `koleo` as they enter the sum, unweighted; their weighted
-            sum `loss`, whose gradient is the training gradient; `teacher_entropy` of the class targets, in nats.
+            The terms `dino_global`, `dino_local`, `ibot`, `koleo`, `gram` as they enter the sum, unweighted; their
+            weighted sum `loss`, whose gradient is the training gradient; `teacher_entropy` of the class targets, in
+            nats.
         """
         crops, settings = 2, self.loss
         images = len(batch.global_crops) // crops
@@ -131,20 +138,40 @@ class SelfDistillation(nn.Module):
         loss = settings.dino_weight * (dino_global + dino_local) + settings.ibot_weight * ibot
         if settings.koleo_weight:
             # Over each crop's images alone: two views of one image must stay close.
-            terms["koleo"] = torch.stack([koleo(c) for c in seen.cls.split(images)]).sum()
+            terms["koleo"] = torch.stack([koleo(c) for c in seen.cls.chunk(crops)]).sum()
             loss = loss + settings.koleo_weight * terms["koleo"]
+        if self.anchor is not None and self._anchored:
+            with torch.no_grad():
+                held = self.anchor(batch.global_crops).patches
+            terms["gram"] = gram_loss(seen.patches, held)
+            loss = loss + settings.gram_weight * terms["gram"]
         entropy = -(cls_target * cls_target.clamp_min(1e-30).log()).sum(dim=1).mean()
         return {**terms, "loss": loss, "teacher_entropy": entropy}
 
     @torch.no_grad()
     def embed(self, images: Tensor) -> Tensor:
         """The teacher's class tokens (B, D) of normalised images (B, C, H, W)."""
-        features: Features = self.teacher.backbone(images)
-        return features.cls
+        return self.teacher.backbone(images).cls
+
+    @torch.no_grad()
+    def renew_anchor(self, step: int) -> None:
+        """Before a step: the anchor becomes the teacher whenever that is due; before `gram_start` there is none."""
+        since = step - self.loss.gram_start
+        self._anchored = self.anchor is not None and since >= 0
+        if self.anchor is not None and self._anchored and since % self.loss.gram_every == 0:
+            teacher = cast(nn.Module, self.teacher.backbone)
+            for mine, its in zip(_tensors(self.anchor), _tensors(teacher), strict=True):
+                mine.copy_(its)
 
     @torch.no_grad()
     def update_teacher(self, momentum: float) -> None:
-        """Teacher = momentum * teacher + (1 - momentum) * student, parameters only, in their own precision."""
+        """Teacher = momentum * teacher + (1 - momentum) * student, in their own precision; buffers are copied."""
         teacher = cast(list[Tensor], list(self.teacher.parameters()))
         student = cast(list[Tensor], list(self.student.parameters()))
         torch._foreach_lerp_(teacher, student, 1 - momentum)
+        for mine, its in zip(self.teacher.buffers(), self.student.buffers(), strict=True):
+            mine.copy_(its)
+
+
+def _tensors(module: nn.Module) -> list[Tensor]:
+    return [*module.parameters(), *module.buffers()]

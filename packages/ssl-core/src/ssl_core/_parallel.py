@@ -11,17 +11,18 @@ from torch import nn
 from torch.distributed.fsdp import FSDPModule, fully_shard, register_fsdp_forward_method
 from torch.utils.checkpoint import checkpoint
 
+from ssl_core._backbone import Backbone
 from ssl_core._config import TrainConfig
-from ssl_core._objective import Network, SelfDistillation
+from ssl_core._objective import SelfDistillation
 
 
 def prepare_blocks(model: SelfDistillation, train: TrainConfig) -> None:
     """Compile each transformer block on its own, whole; recompute the student's activations in the backward pass."""
     if train.activation_checkpointing:
-        for block in _blocks(model.student):
+        for block in _blocks(model.student.backbone):
             block.forward = functools.partial(checkpoint, block.forward, use_reentrant=False)
     if train.compile:
-        for block in (*_blocks(model.student), *_blocks(model.teacher)):
+        for block in _every_block(model):
             block.compile(fullgraph=True, dynamic=False)
 
 
@@ -32,7 +33,7 @@ def spread(model: SelfDistillation, train: TrainConfig) -> nn.Module:
     if train.parallel == "ddp":
         # Centres are sums over all processes already.
         return nn.parallel.DistributedDataParallel(model, broadcast_buffers=False)
-    for block in (*_blocks(model.student), *_blocks(model.teacher)):
+    for block in _every_block(model):
         fully_shard(block)
     fully_shard(model)
     for method in ("teach", "embed"):
@@ -53,5 +54,9 @@ def exchanging(model: nn.Module, now: bool) -> Iterator[None]:
         yield
 
 
-def _blocks(network: Network) -> list[nn.Module]:
-    return list(network.backbone.blocks)
+def _blocks(backbone: Backbone | nn.Module | None) -> list[nn.Module]:
+    return list(getattr(backbone, "blocks", ()))
+
+
+def _every_block(model: SelfDistillation) -> list[nn.Module]:
+    return [block for b in (model.student.backbone, model.teacher.backbone, model.anchor) for block in _blocks(b)]

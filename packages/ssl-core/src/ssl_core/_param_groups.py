@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import re
+from dataclasses import dataclass, replace
 
 from torch import nn
+
+_BLOCK = re.compile(r"backbone\.(?:\w+\.)?blocks\.(\d+)\.")  # the backbone's own, or those of the module it wraps
 
 
 @dataclass(frozen=True, order=True)
@@ -21,16 +24,18 @@ def multipliers(name: str, *, depth: int, layerwise_decay: float, patch_embed_lr
     """dinov2's rule for a parameter `backbone.*`, `dino_head.*` or `ibot_head.*`.
 
     Layer i of the backbone learns at layerwise_decay^(depth - i); tokens and positions at
-    layerwise_decay^(depth + 1), and they ARE weight-decayed; biases, norms and LayerScale are not.
+    layerwise_decay^(depth + 1), and they ARE weight-decayed; biases, norms and LayerScale are not. A backbone of
+    depth 0, one without `blocks.<i>`, learns alike everywhere but in the patch embedding.
     """
     lr = 1.0
     is_backbone = name.startswith("backbone.")
-    if is_backbone:
+    if is_backbone and depth:
         layer = depth + 1
-        if "pos_embed" in name or "patch_embed" in name or "_token" in name:
+        block = _BLOCK.match(name)
+        if block:
+            layer = int(block[1]) + 1
+        elif "pos_embed" in name or "patch_embed" in name or "_token" in name:
             layer = 0
-        elif ".blocks." in name:
-            layer = int(name.split(".blocks.")[1].split(".")[0]) + 1
         lr = layerwise_decay ** (depth + 1 - layer)
     if "patch_embed" in name:
         lr *= patch_embed_lr
@@ -38,12 +43,17 @@ def multipliers(name: str, *, depth: int, layerwise_decay: float, patch_embed_lr
     return Multipliers(lr, 0.0 if no_decay else 1.0, "last_layer" in name, is_backbone)
 
 
-def param_groups(
-    model: nn.Module, *, depth: int, layerwise_decay: float, patch_embed_lr: float
-) -> list[dict[str, object]]:
-    """Optimiser groups of equal multipliers; each group carries its `multipliers`."""
+def param_groups(model: nn.Module, *, layerwise_decay: float, patch_embed_lr: float) -> list[dict[str, object]]:
+    """Optimiser groups of equal multipliers of what learns; each group carries its `multipliers`.
+
+    Whatever has one axis is not weight-decayed: norms and scales of encoders that name them otherwise.
+    """
+    learning = {name: p for name, p in model.named_parameters() if p.requires_grad}
+    depth = max((int(block[1]) + 1 for name, _ in model.named_parameters() if (block := _BLOCK.match(name))), default=0)
     groups: dict[Multipliers, list[nn.Parameter]] = {}
-    for name, parameter in model.named_parameters():
+    for name, parameter in learning.items():
         key = multipliers(name, depth=depth, layerwise_decay=layerwise_decay, patch_embed_lr=patch_embed_lr)
+        if parameter.ndim <= 1:
+            key = replace(key, weight_decay=0.0)
         groups.setdefault(key, []).append(parameter)
     return [{"params": groups[key], "multipliers": key} for key in sorted(groups)]

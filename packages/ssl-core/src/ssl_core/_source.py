@@ -18,8 +18,10 @@ from ssl_core._config import load_config
 from ssl_core._errors import SslError
 from ssl_core._files import read_tensors
 from ssl_core._hf import read_shape
+from ssl_core._lora import merge_adapters
 from ssl_core._names import State, from_dinov2, from_timm, from_transformers
 from ssl_core._sizes import patch_grid
+from ssl_core._volume_folder import MODEL_TYPE, volume_config
 
 IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 """Mean and standard deviation that natural-image encoders expect, dinov2's among them."""
@@ -69,6 +71,9 @@ def read_source(path: str | Path) -> Source:
     filled: list[str] = []
     if any(name.startswith("embeddings.") for name in state):
         backbone = from_transformers(state)
+        if "mask_token" not in backbone and "cls_token" in backbone:
+            backbone["mask_token"] = torch.zeros_like(backbone["cls_token"][0])
+            filled = ["mask_token"]
         vit = read_shape(facts, file.parent)
         shape = {"num_heads": vit.num_heads, "pos_offset": vit.pos_offset, "pos_antialias": vit.pos_antialias}
     else:
@@ -87,8 +92,11 @@ def read_source(path: str | Path) -> Source:
             f"{path}: expected the mean and deviation of {channels} channels, got {list(mean)} and {list(std)}; "
             "put a preprocessor_config.json with image_mean and image_std beside the weights"
         )
-    side = round((backbone["pos_embed"].shape[1] - 1) ** 0.5)
-    return Source(path, backbone, heads, shape, (side, side), mean, std, filled, unused)
+    grid: tuple[int, ...] = (round((backbone["pos_embed"].shape[1] - 1) ** 0.5),) * 2
+    if facts.get("model_type") == MODEL_TYPE:
+        vit = volume_config(facts, file.parent)
+        grid, shape["num_heads"] = vit.grid, vit.num_heads
+    return Source(path, backbone, heads, shape, grid, mean, std, filled, unused)
 
 
 def read_head(path: str | Path) -> State:
@@ -135,6 +143,7 @@ def read_state(path: Path) -> State:
 def _read_run(path: Path, teacher: Path) -> Source:
     config = load_config(path / "config.toml")
     backbone, heads = from_dinov2(read_state(teacher))
+    backbone = merge_adapters(backbone, config.lora)
     m, crops = config.model, config.crops
     grid = patch_grid(crops.global_size, m.patch_size, "crops.global_size")
     shape = {"num_heads": m.num_heads, "pos_offset": m.pos_offset, "pos_antialias": m.pos_antialias}

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from ssl_core._config import Config
 from ssl_core._errors import SslError
+from ssl_core._lora import is_adapter
 from ssl_core._names import State, check_fit
 from ssl_core._objective import SelfDistillation
 from ssl_core._pos_embed import interpolate_pos_embed
@@ -65,11 +66,12 @@ def start_from(model: SelfDistillation, config: Config) -> Start:
         if stated not in (None, ours):
             raise SslError(f"{source.path}: expected model.{key} = {stated}, got {ours}")
     backbone, changed = _fit(source, config)
-    expected = model.student.backbone.state_dict()
+    own = model.student.state_dict()
+    plain = {k: v for k, v in own.items() if k.startswith("backbone.") and not is_adapter(k)}
+    expected = {k.removeprefix("backbone."): v for k, v in plain.items()}
     check_fit(str(source.path), backbone, expected)
     heads, unused = _choose_heads(source, model, config)
     state = {f"backbone.{name}": tensor for name, tensor in backbone.items()} | heads
-    own = model.student.state_dict()
     model.student.load_state_dict(own | state)
     model.teacher.load_state_dict(model.student.state_dict())
     return Start(

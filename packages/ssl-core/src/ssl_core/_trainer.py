@@ -14,20 +14,22 @@ import torch
 from torch import Tensor
 
 from ssl_core._attention import force_attention
-from ssl_core._batches import Batch, Images, Loader, generator, make_batch, seed_of
+from ssl_core._backbone import Backbone
+from ssl_core._batches import Batch, Images, Loader, seed_of
+from ssl_core._build import build, start_from_patches
 from ssl_core._checkpoints import Checkpoints
-from ssl_core._config import Config, HighResConfig, load_config
+from ssl_core._config import Config, load_config
 from ssl_core._distributed import barrier, mean_over_ranks, rank, whole, world_size
 from ssl_core._errors import SslError
 from ssl_core._files import write_bytes
-from ssl_core._hf import save_encoder
+from ssl_core._hf import save_encoder, save_weights
 from ssl_core._images import check_image
 from ssl_core._knn import Labels, probe
 from ssl_core._log import Log
+from ssl_core._lora import merge_adapters
 from ssl_core._memory import keep_freed_memory
 from ssl_core._meter import Meter
 from ssl_core._monitor import advice, collapse_signs, lidar, rankme
-from ssl_core._objective import SelfDistillation
 from ssl_core._parallel import exchanging, prepare_blocks, spread
 from ssl_core._param_groups import Multipliers, param_groups
 from ssl_core._report import Report
@@ -35,49 +37,9 @@ from ssl_core._schedules import cosine_schedule, warmup_schedule
 from ssl_core._sizes import axes_of
 from ssl_core._start import start_from
 from ssl_core._stop import sigterm_noted
-from ssl_core._vit import VisionTransformer, ViTConfig
-from ssl_core._whitening import whiten_patch_embed
+from ssl_core._vit import VisionTransformer
 
 _LOG = logging.getLogger("ssl_core")
-_WHITENED = 512  # images: tens of thousands of patches at the usual sizes
-
-
-def build(config: Config) -> SelfDistillation:
-    """Student and teacher with the same fresh weights, drawn from the run's seed."""
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(config.train.seed)
-        m = config.model
-        backbone = VisionTransformer(
-            ViTConfig(
-                embed_dim=m.embed_dim,
-                depth=m.depth,
-                num_heads=m.num_heads,
-                patch_size=m.patch_size,
-                image_size=config.crops.global_size,
-                channels=m.channels,
-                mlp_ratio=m.mlp_ratio,
-                ffn=m.ffn,
-                registers=m.registers,
-                layerscale=m.layerscale,
-                drop_path=m.drop_path,
-                init_std=m.init_std,
-                sincos=m.sincos,
-                pos_offset=m.pos_offset,
-                pos_antialias=m.pos_antialias,
-            )
-        )
-        return SelfDistillation(backbone, config.head, config.loss)
-
-
-def start_from_patches(config: Config, images: Images, model: SelfDistillation) -> None:
-    """Whiten the patch embeddings of student and teacher by the global crops of the first images of the run."""
-    config = dataclasses.replace(config, high_res=HighResConfig())  # alike crops, even of a short run
-    steps = -(-min(len(images), _WHITENED) // config.train.batch_size)
-    crops = torch.cat([make_batch(config, images, step)[1].global_crops for step in range(steps)])
-    for network in (model.student, model.teacher):
-        whiten_patch_embed(
-            network.backbone.patch_embed, crops, config.model.whitening, generator(config.train.seed, 3, 0)
-        )
 
 
 class Trainer:
@@ -93,6 +55,8 @@ class Trainer:
         device: where to compute; the default is CUDA where there is one.
         progress: called with (steps done, steps in all).
         labels: what a kNN probe should find every `train.knn_every` steps.
+        backbone: an encoder of one's own instead of the one that `config.model` describes, of which `patch_size` and
+            `channels` count alone. It is changed in place; `encoder/` holds its state dict under its own names.
 
     Raises:
         SslError: no images, wrong channels, a batch that the processes can't share, or a folder that holds a run of
@@ -108,13 +72,15 @@ class Trainer:
         device: str | None = None,
         progress: Callable[[int, int], None] | None = None,
         labels: Labels | None = None,
+        backbone: Backbone | None = None,
     ) -> None:
         self.config, self.images, self.out, self.progress, self.labels = config, images, Path(out), progress, labels
         self.rank, self.ranks = rank(), world_size()
         self._check()
         self.device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
         self._claim_folder()
-        self.model = build(config)
+        self._own = backbone
+        self.model = build(config, backbone)
         train = config.train
         self._checkpoints = Checkpoints(self.out / "checkpoints", train.keep_checkpoints, train.keep_every)
         checkpoint = self._checkpoints.newest()
@@ -130,7 +96,6 @@ class Trainer:
         self.optimizer = torch.optim.AdamW(
             param_groups(
                 self.model.student,
-                depth=config.model.depth,
                 layerwise_decay=o.layerwise_decay,
                 patch_embed_lr=o.patch_embed_lr,
             ),
@@ -185,7 +150,7 @@ class Trainer:
         if self.device.type == "cpu":
             keep_freed_memory()
         log = self._start_log() if self.rank == 0 else None
-        meter = Meter(self.config, self.device, self.ranks)
+        meter = Meter(self.config, self.device, self.ranks, counted=self._own is None)
         attention = nullcontext() if train.attention == "auto" else force_attention(train.attention)
         with sigterm_noted() as asked, attention:
             while self.step < train.steps and not self._stop:
@@ -211,9 +176,12 @@ class Trainer:
         backbone = self.model.teacher.backbone
         state = {name: whole(tensor) for name, tensor in backbone.state_dict().items()}
         if self.rank == 0:
-            plain = VisionTransformer(backbone.config)
-            plain.load_state_dict(state)
-            save_encoder(plain, self.config.crops_at(self.config.train.steps), self.out / "encoder")
+            crops, folder = self.config.crops_at(self.config.train.steps), self.out / "encoder"
+            state = merge_adapters(state, self.config.lora)
+            if isinstance(backbone, VisionTransformer):
+                save_encoder(backbone, crops, folder, state=state)
+            else:
+                save_weights(state, crops, self.config.model.channels, folder)
 
     def schedule(self, step: int) -> dict[str, float]:
         """Learning rate, weight decay, teacher momentum and teacher temperature at a step."""
@@ -258,6 +226,7 @@ class Trainer:
         half = self.config.train.precision == "bfloat16"
         autocast = torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=half)
         temperature, count = values["teacher_temperature"], len(batches)
+        self.model.renew_anchor(self.step)
         with autocast:
             targets = self.model.teach(batches, temperature)
         self.optimizer.zero_grad(set_to_none=True)

@@ -174,6 +174,7 @@ class VisionTransformer(nn.Module):
     def __init__(self, config: ViTConfig) -> None:
         super().__init__()
         self.config = config
+        self.embed_dim, self.patch_size = config.embed_dim, config.patch_size
         dim = config.embed_dim
         self.patch_embed = PatchEmbed(config.channels, dim, config.patch_size)
         self.cls_token = nn.Parameter(torch.zeros(1, 1, dim))

@@ -7,25 +7,27 @@ import json
 from pathlib import Path
 from typing import Any
 
+from torch import Tensor
+
 from ssl_core._config import CropConfig
 from ssl_core._errors import SslError
 from ssl_core._files import write_bytes, write_tensors
 from ssl_core._sizes import per_axis
-from ssl_core._vit import VisionTransformer, ViTConfig
+from ssl_core._vit import ViTConfig
 
 MODEL_TYPE = "ssl_core_volume"
 
 
-def save_volume_encoder(model: VisionTransformer, crops: CropConfig, folder: Path) -> None:
+def save_volume_encoder(vit: ViTConfig, state: dict[str, Tensor], crops: CropConfig, folder: Path) -> None:
     """Write `model.safetensors` (dinov2's names), `config.json` (`ViTConfig`) and `preprocessor_config.json`."""
     size = per_axis(crops.encode_size or crops.global_size, 3)
     processor = {
         "crop_size": dict(zip(("depth", "height", "width"), size, strict=True)),
-        "image_mean": [crops.mean] * model.config.channels,
-        "image_std": [crops.std] * model.config.channels,
+        "image_mean": [crops.mean] * vit.channels,
+        "image_std": [crops.std] * vit.channels,
     }
-    config = {"model_type": MODEL_TYPE, **dataclasses.asdict(model.config)}
-    write_tensors(folder / "model.safetensors", model.state_dict())
+    config = {"model_type": MODEL_TYPE, **dataclasses.asdict(vit)}
+    write_tensors(folder / "model.safetensors", state)
     write_bytes(folder / "config.json", json.dumps(config, indent=2).encode())
     write_bytes(folder / "preprocessor_config.json", json.dumps(processor, indent=2).encode())
 

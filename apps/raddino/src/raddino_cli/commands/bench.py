@@ -32,7 +32,7 @@ def command(
             "the protocol's, else auroc, average_precision, mae, r2, pearson)."
         ),
     ] = "",
-    method: Annotated[str, typer.Option(help="linear, knn or logistic (for labels, sex, view).")] = "linear",
+    method: Annotated[str, typer.Option(help="linear, knn, logistic or attentive (for labels, sex, view).")] = "linear",
     beyond: Annotated[
         str, typer.Option(help="Confounders such as age,view: also what they tell alone, and what goes beyond them.")
     ] = "",
@@ -74,7 +74,7 @@ def command(
         targets=_words(targets),
         metrics=_words(metrics),
         protocol=protocol,
-        method=method,  # type: ignore[arg-type]
+        method=method,
         patches=patches,
         beyond=_words(beyond),
         by=_words(by),

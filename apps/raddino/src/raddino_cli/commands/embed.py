@@ -14,7 +14,7 @@ def command(
         str,
         typer.Option(
             help="A run, a transformers folder or id, timm:NAME@WEIGHTS, biovil-t:, mrm:, xrv: or lite0:WEIGHTS, "
-            "random:RUN, or pixels:N (N x N grey values)."
+            "random:RUN, hog:N, or pixels:N (N x N grey values)."
         ),
     ],
     out: Annotated[Path, typer.Option(help="Folder to write.")],

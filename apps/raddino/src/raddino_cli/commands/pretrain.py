@@ -28,6 +28,10 @@ def command(
     processes: Annotated[
         int | None, typer.Option(min=1, help="Processes that share a batch (default: one per GPU, else one).")
     ] = None,
+    stream: Annotated[
+        bool | None,
+        typer.Option("--stream/--in-memory", help="Read images as they are needed (default: where they fill memory)."),
+    ] = None,
 ) -> None:
     """Train an encoder by self-distillation (DINO + iBOT); run again, it goes on exactly where it stopped.
 
@@ -39,5 +43,5 @@ def command(
 
     if init_head and not init:
         raise typer.BadParameter("goes with --init, the encoder it belongs to", param_hint="--init-head")
-    pretrain(shards, out, recipe, overrides or [], init=init, init_head=init_head, processes=processes)
+    pretrain(shards, out, recipe, overrides or [], init=init, init_head=init_head, processes=processes, stream=stream)
     typer.echo(f"encoder in {out / 'encoder'}")

@@ -13,14 +13,17 @@ def command(
     target: Annotated[
         list[str] | None,
         typer.Option(
-            help="A label, sex, age, weight_kg, height_cm or bmi; may be repeated (default: labels, sex, age, bmi)."
+            help="A label, sex, view, manufacturer, age, weight_kg, height_cm or bmi; may be repeated (default: "
+            "labels, sex, age, bmi)."
         ),
     ] = None,
-    method: Annotated[str, typer.Option(help="linear, knn or logistic (for labels and sex).")] = "linear",
+    method: Annotated[str, typer.Option(help="linear, knn, logistic or attentive (for labels, sex, view).")] = "linear",
     shots: Annotated[
         str, typer.Option(help="Also from so many images of each class, such as 1,4,16 (for labels and sex).")
     ] = "",
-    by: Annotated[list[str] | None, typer.Option(help="Also by sex, age or view; may be repeated.")] = None,
+    by: Annotated[
+        list[str] | None, typer.Option(help="Also by sex, age, view or manufacturer; may be repeated.")
+    ] = None,
     replicates: Annotated[int, typer.Option(help="Bootstrap replicates.")] = 1000,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:

@@ -13,20 +13,74 @@ Section = Annotated[str, typer.Option(help="findings, impression or another sect
 
 
 @app.command()
+def train(
+    features: Features,
+    out: Annotated[Path, typer.Option(help="Run folder to write, or to go on with.")],
+    recipe: Annotated[str, typer.Option(help="Name of a recipe, or a TOML file.")] = "tiny",
+    language_model: Annotated[
+        str | None, typer.Option(help="Folder or id of a causal language model of transformers (default: a small one).")
+    ] = None,
+    overrides: Annotated[
+        list[str] | None, typer.Option("--set", help="Override, as `steps=500`; may be repeated.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+) -> None:
+    """Train a language model to write the findings from patch tokens; run again, it goes on where it stopped.
+
+    Examples: `raddino report train features/first --out runs/reporter` or
+    `raddino report train features/first --out runs/vicuna --recipe rad-dino-vicuna7b --language-model vicuna-7b-v1.5`
+    """
+    from raddino_cli.console import bar, print_json
+    from raddino_cli.work.writing import train_reporter
+
+    with bar("report training") as progress:
+        found = train_reporter(features, out, recipe, overrides or [], language_model, progress)
+    if as_json:
+        print_json(found)
+        return
+    typer.echo(f"reporter in {out / 'reporter'}; perplexity on validation {found['val_perplexity']:.3f}")
+    for reason, count in found["left_out"].items():
+        typer.echo(f"{count} {reason}")
+
+
+@app.command()
 def generate(
     features: Features,
     out: Annotated[Path, typer.Option(help="JSON lines to write.")],
+    reporter: Annotated[
+        Path | None, typer.Option(help="Run of `report train` (default: the report of the nearest training image).")
+    ] = None,
+    beams: Annotated[int, typer.Option(help="Beams of the search; 1 is greedy.")] = 1,
+    temperature: Annotated[float, typer.Option(help="Sample at this temperature; 0 doesn't.")] = 0.0,
+    top_p: Annotated[float, typer.Option(help="Sample from the likeliest tokens with this probability.")] = 1.0,
+    seed: Annotated[int, typer.Option(help="Of sampling.")] = 0,
+    shuffled: Annotated[
+        bool, typer.Option("--shuffled", help="Give each another's image: what the language model says unseen.")
+    ] = False,
     section: Section = "findings",
 ) -> None:
-    """A report for every test image: key, generated text and reference. It is that of the nearest training image.
+    """A report for every test image: key, generated text and reference.
 
-    Example: `raddino report generate features/first --out reports.jsonl`
+    Examples: `raddino report generate features/first --reporter runs/reporter --out reports.jsonl` or
+    `raddino report generate features/first --out retrieved.jsonl`
     """
+    from raddino_cli.console import bar
     from raddino_cli.work.features import load_features
     from raddino_cli.work.reporting import retrieve, write_reports
 
     known = load_features(features)
-    test, said = retrieve(known, section)
+    if reporter is None:
+        if shuffled or beams != 1 or temperature:
+            raise typer.BadParameter("expected --reporter beside --shuffled, --beams and --temperature")
+        test, said = retrieve(known, section)
+    else:
+        from raddino_reportgen.model import Decoding
+
+        from raddino_cli.work.writing import write_with
+
+        decoding = Decoding(beams, temperature, top_p, seed)
+        with bar("reports") as progress:
+            test, said = write_with(known, reporter, decoding, shuffled=shuffled, progress=progress)
     typer.echo(f"{write_reports(out, known, test, said)} reports in {out}")
 
 

@@ -11,7 +11,8 @@ app = typer.Typer(help="Segmentation on patch tokens, frozen or not, and by a U-
 Features = Annotated[Path, typer.Argument(help="Folder that `raddino embed --patches` wrote.")]
 Shards = Annotated[Path, typer.Option(help="The shards it was made from, for the masks.")]
 Mask = Annotated[
-    list[str] | None, typer.Option(help="Which mask of the samples; several may overlap (default: lungs).")
+    list[str] | None,
+    typer.Option(help="A mask of the samples, or MASK:STRUCTURE; several may overlap (default: lungs)."),
 ]
 Head = Annotated[Path, typer.Option(help="The model's file.")]
 Size = Annotated[int, typer.Option(min=8, help="Pixels a side of the masks that are learnt and scored.")]
@@ -42,7 +43,9 @@ def train(
     Examples:
     `raddino seg train features/first --shards shards --head lungs.safetensors`,
     `raddino seg train features/first --shards shards --head ribs.safetensors --mask ribs_left --mask ribs_right
-    --decoder upernet --epochs 20`
+    --decoder upernet --epochs 20`,
+    `raddino seg train features/first --shards shards --head tubes.safetensors --mask devices:chest_tube --balance
+    --loss bce+cldice`
     """
     from raddino_seg import Training
 

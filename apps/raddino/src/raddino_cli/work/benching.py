@@ -15,14 +15,13 @@ from hashlib import file_digest, sha256
 from importlib.metadata import version
 from itertools import chain
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 import cxr_io
 import numpy as np
 from raddino_probes import (
     MEASURES,
     Comparison,
-    Method,
     Protocol,
     Result,
     compare_findings,
@@ -37,7 +36,7 @@ from raddino_cli.work.embedding import embed
 from raddino_cli.work.features import Features, NothingToMeasureError, load_features
 from raddino_cli.work.leaks import find_leaks, training_list
 from raddino_cli.work.stages import Stages
-from raddino_cli.work.targets import NUMBERS, check_groups, choose_targets
+from raddino_cli.work.targets import METHODS, NUMBERS, check_groups, choose_targets
 
 DEFAULT_METRICS = ("auroc", "average_precision", *cells.NUMBER_METRICS)
 
@@ -53,7 +52,7 @@ class Settings:
     metrics: tuple[str, ...] = ()
     """The protocol's, or `DEFAULT_METRICS`, where empty."""
     protocol: str = ""
-    method: Method = "linear"
+    method: str = "linear"
     patches: bool = False
     """Whether probes may read mean patch tokens."""
     beyond: tuple[str, ...] = ()
@@ -103,7 +102,7 @@ def bench(
     index = json.loads((shards / "index.json").read_bytes())
     tables, leaks = {}, {}
     for spec in settings.encoders:
-        features, digest = _embedded(shards, spec, settings.patches, stages)
+        features, digest = _embedded(shards, spec, settings.patches or settings.method == "attentive", stages)
         tables[spec] = _Table(spec, features, digest, settings, known, stages)
         if listed := training_list(spec, trained_on or {}):
             leaks[spec] = find_leaks(listed, features, shards)
@@ -121,7 +120,7 @@ def _check(settings: Settings, trained_on: dict[str, Path]) -> Protocol | None:
     """The protocol, once nothing is wrong with what was asked for."""
     known = protocol(settings.protocol) if settings.protocol else None
     for kind, given, allowed in (
-        ("the method", (settings.method,), get_args(Method)),
+        ("the method", (settings.method,), METHODS),
         ("metrics of", settings.metrics, tuple(MEASURES)),
         ("confounders of", settings.beyond, cells.CONFOUNDERS),
         ("training lists of the encoders", tuple(trained_on), settings.encoders),

@@ -18,7 +18,6 @@ from raddino_probes import (
     probe_beyond,
     probe_binary,
     probe_continuous,
-    probe_findings,
     score_groups,
 )
 
@@ -28,8 +27,8 @@ from raddino_cli.work.targets import (
     CLASSES,
     DEVICE,
     NUMBERS,
-    findings_of,
     groups_of,
+    probe_by,
     splits_of,
     target_values,
 )
@@ -47,9 +46,7 @@ def measure_target(features: Features, name: str, method: str, replicates: int) 
         fit, choice = fit_number(features, name, replicates)
         predictions = dict.fromkeys(NUMBER_METRICS, fit.predictions)
         return _cell(fit.results(name), predictions, choice, fit.reason)
-    found = probe_findings(
-        *findings_of(features, [name]), method=method, metrics=BINARY_METRICS, replicates=replicates  # type: ignore[arg-type]
-    )  # fmt: skip
+    found = probe_by(features, [name], method, metrics=BINARY_METRICS, replicates=replicates)
     predictions = {metric: values[:, 0] for metric, values in found.predictions.items()}
     return _cell(found.results, predictions, str(found.choices[0].get("features", "")), found.reasons[0])
 
@@ -124,8 +121,9 @@ def test_patients(features: Features) -> NDArray[Any]:
 
 
 def _choice(features: Features, cell: Cell) -> str:
-    """The features that a cell has chosen; any where nothing could be told."""
-    return cell["features"] or next(iter(features.choices))
+    """The features that a cell has chosen; the first where it read others, or nothing could be told."""
+    first, *_ = features.choices
+    return cell["features"] if cell["features"] in features.choices else first
 
 
 def _cell(results: list[Result], predictions: dict[str, NDArray[np.float64]], choice: str, reason: str) -> Cell:

@@ -186,11 +186,14 @@ def _probe(folder: Path, tell: Progress) -> dict[str, Any]:
 
 
 def _segment(shards: Path, folder: Path, tell: Progress) -> dict[str, Any]:
-    from raddino_cli.work.segmenting import Plan, evaluate_model, train_model
+    from raddino_cli.work.features import load_features
+    from raddino_cli.work.segmenting import Plan, evaluate_model, fit_model, read_training
 
-    model = train_model(folder, shards, Plan(), progress=tell)
+    features, plan = load_features(folder), Plan()
+    data, held = read_training(features, shards, plan)
+    model = fit_model(features, data, held, plan, progress=tell)
     model.save(folder / "lungs.safetensors")
-    return evaluate_model(model, folder, shards, Plan().masks)
+    return evaluate_model(model, folder, shards, plan.masks, train=data.masks)
 
 
 def _report(folder: Path, _tell: Progress) -> dict[str, Any]:

@@ -66,15 +66,16 @@ def embed(
     facts = _read(out / "features.json")
     if facts and {name: facts.get(name) for name in settings} == settings:
         return int(facts["rows"])
-    part = _Part(out.with_name(out.name + ".part"), settings)
     side = model.image_size // model.patch_size
     size = batch_size or (_MOST_IMAGES if place != "cpu" else min(max(_MOST_TOKENS // side**2, 1), _MOST_IMAGES))
     streams = {split: ShardStream(shards, split=split) for split in splits}
     total = sum(len(stream) for stream in streams.values())
-    for batch, x in _prepared(_batches(streams, part, size), lambda images: model.preprocess(images, fit=_fit(fit))):
-        part.add(batch, tokens_of(model, x, patches=patches, layers=layers))
-        if progress:
-            progress(part.rows, total)
+    with _Part(out.with_name(out.name + ".part"), settings) as part:
+        batches = _batches(streams, part, size)
+        for batch, x in _prepared(batches, lambda images: model.preprocess(images, fit=_fit(fit))):
+            part.add(batch, tokens_of(model, x, patches=patches, layers=layers))
+            if progress:
+                progress(part.rows, total)
     return part.finish(out)
 
 
@@ -115,13 +116,8 @@ class _Part:
 
     def __init__(self, folder: Path, settings: dict[str, Any]) -> None:
         self._folder, self._settings = folder, settings
-        note = _read(folder / "place.json") or {
-            "settings": settings,
-            "split": None,
-            "position": 0,
-            "rows": 0,
-            "bytes": 0,
-        }
+        fresh = {"settings": settings, "split": None, "position": 0, "rows": 0, "bytes": 0, "arrays": {}}
+        note = _read(folder / "place.json") or fresh
         for name in sorted({*note["settings"], *settings}):
             old, new = note["settings"].get(name), settings.get(name)
             if old != new:
@@ -131,18 +127,28 @@ class _Part:
                 )
         folder.mkdir(parents=True, exist_ok=True)
         self.rows, self.split, self.position = int(note["rows"]), note["split"], int(note["position"])
-        self._arrays: dict[str, GrowingArray] = {}
+        # All are taken up, also where no batch is left: a killed process leaves lengths of before.
+        self._arrays = {name: self._array(name, tuple(row), dtype) for name, (row, dtype) in note["arrays"].items()}
         self._lines = (folder / "samples.jsonl").open("r+b" if self.rows else "w+b")
         self._lines.truncate(note["bytes"])
-        self._lines.seek(0, os.SEEK_END)
+        self._bytes = self._lines.seek(0, os.SEEK_END)
         self._noted = time.monotonic()
+
+    def __enter__(self) -> _Part:
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        """Note the place, wherever a signal or an error came; half a batch is written over when it goes on."""
+        self._note()
+        for array in self._arrays.values():
+            array.close()
+        self._lines.close()
 
     def add(self, batch: Batch, tokens: dict[str, NDArray[np.generic]]) -> None:
         """Append a batch; every few seconds, note the place."""
         for name, rows in tokens.items():
             if name not in self._arrays:
-                path = self._folder / f"{name}.npy"
-                self._arrays[name] = GrowingArray(path, rows.shape[1:], rows.dtype, self.rows)
+                self._arrays[name] = self._array(name, rows.shape[1:], str(rows.dtype))
             self._arrays[name].append(rows)
         for sample in batch.samples:
             row = {
@@ -154,17 +160,22 @@ class _Part:
             }
             self._lines.write(json.dumps(row).encode() + b"\n")
         self.rows, self.split, self.position = self.rows + len(batch.samples), batch.split, batch.position
+        self._bytes = self._lines.tell()
         if time.monotonic() - self._noted > _SYNC_S:
             self._note()
+
+    def _array(self, name: str, row: tuple[int, ...], dtype: str) -> GrowingArray:
+        return GrowingArray(self._folder / f"{name}.npy", row, dtype, self.rows)
 
     def _note(self) -> None:
         for array in self._arrays.values():
             array.sync()
         self._lines.flush()
         os.fsync(self._lines.fileno())
+        arrays = {name: (array.row, str(array.dtype)) for name, array in self._arrays.items()}
         note = {
             "settings": self._settings, "split": self.split, "position": self.position, "rows": self.rows,
-            "bytes": self._lines.tell(),
+            "bytes": self._bytes, "arrays": arrays,
         }  # fmt: skip
         write_text(self._folder / "place.json", json.dumps(note))
         self._noted = time.monotonic()
@@ -173,17 +184,13 @@ class _Part:
         """Give the folder its name; returns the rows."""
         if not self.rows:
             raise ValueError("expected a sample that can be read, got none; verify the shards")
-        self._note()
-        for array in self._arrays.values():
-            array.close()
-        self._lines.close()
         keys = write_samples(self._folder / "samples.jsonl", self._folder / "samples.parquet")
         facts = {"format": FORMAT, **self._settings, "rows": self.rows, "keys": digest(keys)}
         write_text(self._folder / "features.json", json.dumps(facts, indent=1) + "\n")
-        for name in ("samples.jsonl", "place.json"):
-            (self._folder / name).unlink()
         shutil.rmtree(out, ignore_errors=True)
         self._folder.replace(out)
+        for name in ("samples.jsonl", "place.json"):  # last: until the folder has its name, they are what to go on from
+            (out / name).unlink()
         return self.rows
 
 

@@ -14,6 +14,7 @@ import raddino_seg
 from cxr_io import Sample
 from numpy.typing import NDArray
 
+from raddino_cli.console import say
 from raddino_cli.work.features import Features, NothingToMeasureError, read_split
 
 LABEL_MAPS = {
@@ -26,6 +27,7 @@ BIT_FIELDS = {
     "ribs_right": tuple(f"right rib {k}" for k in range(1, 13)),
     "ribs_left": tuple(f"left rib {k}" for k in range(1, 13)),
     "findings": cxr_phantom.FINDINGS,
+    "devices": cxr_phantom.DEVICES,
 }
 """Structures of bits 0, 1, ..., which may overlap."""
 MASK_SIZE = 128
@@ -60,7 +62,8 @@ def read_masks(
         shards: what the features were made from.
         features: tell the rows.
         split: train, val or test.
-        names: of masks; of several, the structures are planes that may overlap.
+        names: of masks, or of one structure of a mask, "findings:pneumothorax"; of several, the structures are planes
+            that may overlap.
         size: pixels a side.
         classes: those that a model knows, where it is known already.
 
@@ -85,6 +88,8 @@ def read_masks(
         raise NothingToMeasureError(
             f"expected samples with a mask {listed} in the split {split} of {shards}, found none"
         )
+    if missing := len(features.rows(split)) - len(rows):
+        say(f"{missing} of {missing + len(rows)} images of the split {split} are left out: they have no such mask")
     parts = [_structures(name, np.stack([found[k] for found in drawn])) for k, name in enumerate(names)]
     masks, known = parts[0]
     if len(parts) > 1:
@@ -124,13 +129,20 @@ class _View:
 
 def _mask(sample: Sample, name: str, view: _View) -> NDArray[Any] | None:
     """Empty where the image's label of that name is 0; None where nothing is known."""
-    if name not in sample.masks:
-        return view.blank() if sample.meta["labels"].get(name) == 0 else None
-    return view.mask(np.asarray(sample.masks[name]))
+    mask = name.partition(":")[0]
+    if mask not in sample.masks:
+        return view.blank() if sample.meta["labels"].get(mask) == 0 else None
+    return view.mask(np.asarray(sample.masks[mask]))
 
 
 def _structures(name: str, masks: NDArray[Any]) -> tuple[raddino_seg.Masks, tuple[str, ...]]:
     """Label maps or planes, and the names of their structures."""
+    name, _, alone = name.partition(":")
+    if alone:
+        whole, names = _structures(name, masks)
+        if alone not in names:
+            raise ValueError(f"expected a structure of {name}: {', '.join(names)}; got {alone!r}")
+        return _planes(whole, len(names))[:, [names.index(alone)]], (alone,)
     if name in BIT_FIELDS:
         return raddino_seg.from_bits(masks, len(BIT_FIELDS[name])), BIT_FIELDS[name]
     if masks.max() == 255:  # as most tools write a mask of one structure

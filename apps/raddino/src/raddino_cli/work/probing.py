@@ -5,14 +5,23 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 import numpy as np
-from raddino_probes import Method, RegressionScore, few_shot, probe_continuous, probe_findings, score_groups
+from raddino_probes import RegressionScore, few_shot, probe_continuous, score_groups
 
 from raddino_cli.console import Progress
 from raddino_cli.work.features import Features, NothingToMeasureError, load_features
-from raddino_cli.work.targets import NUMBERS, check_groups, choose_targets, findings_of, groups_of, splits_of
+from raddino_cli.work.targets import (
+    METHODS,
+    NUMBERS,
+    check_groups,
+    choose_targets,
+    groups_of,
+    probe_by,
+    splits_of,
+    target_values,
+)
 
 
 def probe(
@@ -58,8 +67,8 @@ def words(score: dict[str, Any]) -> str:
 
 
 def _check(method: str, shots: Sequence[int], by: Sequence[str]) -> None:
-    if method not in get_args(Method):
-        raise ValueError(f"expected the method {', '.join(get_args(Method))}; got {method!r}")
+    if method not in METHODS:
+        raise ValueError(f"expected the method {', '.join(METHODS)}; got {method!r}")
     if shots and method != "linear":
         raise ValueError(f"expected the method linear with few shots, got {method!r}; leave --method out")
     check_groups(by)
@@ -69,8 +78,7 @@ def _findings(
     features: Features, names: list[str], method: str, by: Sequence[str], replicates: int
 ) -> dict[str, dict[str, Any]]:
     """All labels and sex in one pass over the features."""
-    train, val, test = findings_of(features, names)
-    found = probe_findings(train, val, test, method=method, replicates=replicates)  # type: ignore[arg-type]
+    found = probe_by(features, names, method, replicates=replicates)
     by_metric = {(result.metric, result.name): result for result in found.results}
     scores = {}
     for name, choice in zip(names, found.choices, strict=True):
@@ -85,8 +93,16 @@ def _findings(
     if by:
         groups = groups_of(features, by)
         predictions = {"auroc": found.predictions["auroc"]}
+        rows = features.rows("test")
+        targets = np.stack([target_values(features, name)[rows] for name in names], axis=1)
         results = score_groups(
-            predictions, test.targets, test.patients, names, groups, reasons=found.reasons, replicates=replicates
+            predictions,
+            targets,
+            features.column("patient")[rows],
+            names,
+            groups,
+            reasons=found.reasons,
+            replicates=replicates,
         )
         for name in names:
             scores[name]["groups"] = [asdict(result) for result in results if result.name == name]

@@ -52,12 +52,17 @@ def train_model(
 ) -> Model:
     """Fit on train, choose the epoch on val; goes on from a checkpoint."""
     features = load_features(folder)
+    data, held = read_training(features, shards, plan)
+    return fit_model(features, data, held, plan, checkpoint=checkpoint, progress=progress)
+
+
+def read_training(features: Features, shards: Path, plan: Plan) -> tuple[Masked, Masked | None]:
+    """What a plan learns from and what chooses the epoch, if the split val has masks."""
     data = read_masks(shards, features, "train", plan.masks, size=plan.size)
     try:
-        held = read_masks(shards, features, "val", plan.masks, size=plan.size, classes=data.classes)
+        return data, read_masks(shards, features, "val", plan.masks, size=plan.size, classes=data.classes)
     except NothingToMeasureError:
-        held = None
-    return fit_model(features, data, held, plan, checkpoint=checkpoint, progress=progress)
+        return data, None
 
 
 def fit_model(
@@ -139,19 +144,22 @@ def evaluate_model(
     masks: Sequence[str],
     *,
     size: int = MASK_SIZE,
+    train: raddino_seg.Masks | None = None,
     metrics: Sequence[str] | None = (),
     replicates: int = 1000,
     show: Callable[[NDArray[np.uint8], raddino_seg.Masks, raddino_seg.Masks], None] | None = None,
 ) -> dict[str, dict[str, Any]]:
     """Scores on test by structure and for their mean: Dice, beside it under their names `mean_mask` and other metrics.
 
-    `mean_mask` is the Dice of the training masks' commonest value at each pixel. `metrics` None is all there can be:
+    `mean_mask` is the Dice of the commonest value at each pixel of `train`, the training masks, which are read if they
+    aren't given. `metrics` None is all there can be:
     without distances where the spacing of an image is not known, which is said. `show` gets the images as the encoder
     saw them (N, S, S), the predicted masks and the true ones.
     """
     features = load_features(folder)
     data = read_masks(shards, features, "test", masks, size=size, classes=model.classes)
-    train = read_masks(shards, features, "train", masks, size=size, classes=model.classes)
+    if train is None:
+        train = read_masks(shards, features, "train", masks, size=size, classes=model.classes).masks
     prediction = predict_masks(model, features, data)
     options: dict[str, Any] = {
         "classes": model.classes, "patients": features.column("patient")[data.rows], "spacing": data.spacing,
@@ -162,7 +170,7 @@ def evaluate_model(
     wanted = _measurable(data) if metrics is None else metrics
     others = [name for name in dict.fromkeys(wanted) if name != "dice"]
     scores = raddino_seg.evaluate(prediction, data.masks, metrics=("dice", *others), **options)
-    blind = np.repeat(raddino_seg.mean_mask(train.masks)[None], len(data.masks), axis=0)
+    blind = np.repeat(raddino_seg.mean_mask(train)[None], len(data.masks), axis=0)
     base = raddino_seg.evaluate(blind, data.masks, **options)["dice"]
     return {
         name: {

@@ -3,11 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 from numpy.typing import NDArray
-from raddino_probes import FEWEST, Findings, Split, age_bands
+from raddino_probes import (
+    FEWEST,
+    Findings,
+    FindingsProbe,
+    Inputs,
+    Method,
+    Split,
+    age_bands,
+    probe_attentive,
+    probe_findings,
+)
 
 from raddino_cli.work.features import SPLITS, Features
 
@@ -17,6 +27,7 @@ CLASSES = {"sex": ("F", "M"), "view": ("AP", "PA")}
 DEVICE = "manufacturer"
 DEFAULT_NUMBERS = ("age", "bmi")
 GROUPS = ("sex", "age", "view", DEVICE)
+METHODS = (*get_args(Method), "attentive")
 
 
 def choose_targets(features: Features, wanted: Sequence[str]) -> list[str]:
@@ -61,6 +72,24 @@ def findings_of(features: Features, names: Sequence[str]) -> list[Findings]:
         Findings({name: x[i] for name, x in features.choices.items()}, values[i], patients[i], tuple(names))
         for i in map(features.rows, SPLITS)
     ]
+
+
+def probe_by(features: Features, names: Sequence[str], method: str, **options: Any) -> FindingsProbe:
+    """One of `METHODS` on several binary targets; "attentive" reads patch tokens, the others the choices of features.
+
+    Raises:
+        ValueError: patch tokens are needed and not there.
+    """
+    if method != "attentive":
+        train, val, test = findings_of(features, names)
+        return probe_findings(train, val, test, method=method, **options)  # type: ignore[arg-type]
+    if features.patches is None:
+        raise ValueError("expected features with patch tokens for an attentive probe; embed with --patches")
+    parts = [
+        Inputs(features.patches[rows], split.targets, split.patients, split.names)
+        for rows, split in zip(map(features.rows, SPLITS), findings_of(features, names), strict=True)
+    ]
+    return probe_attentive(parts[0], parts[1], parts[2], **options)
 
 
 def groups_of(features: Features, by: Sequence[str]) -> dict[str, list[Any]]:

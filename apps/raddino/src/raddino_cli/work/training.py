@@ -1,4 +1,4 @@
-"""Shards into a training set in memory, and the trainer on it."""
+"""The trainer on shards, in one process or several."""
 
 from __future__ import annotations
 
@@ -6,45 +6,20 @@ import os
 import signal
 import sys
 import tempfile
-from collections.abc import Sequence
 from contextlib import nullcontext
 from pathlib import Path
-from typing import Any
 
-import numpy as np
 import ssl_core
 import torch
-from cxr_io import ShardStream
-from numpy.typing import NDArray
-from torch import Tensor
 from torch.multiprocessing.spawn import ProcessExitedException, spawn
 
 from raddino_cli.console import bar, say
+from raddino_cli.work.images import training_images
 from raddino_cli.work.leaks import write_training_list
 from raddino_cli.work.stages import write_text
 
 STOPPED = 128 + signal.SIGTERM
 """Exit code of a run that SIGTERM stopped: nothing is lost, and nothing that follows should take it for finished."""
-
-
-def square(image: NDArray[Any]) -> NDArray[Any]:
-    """The central square of (H, W)."""
-    side = min(image.shape)
-    top, left = (image.shape[0] - side) // 2, (image.shape[1] - side) // 2
-    return image[top : top + side, left : left + side]
-
-
-class ImagesInMemory(Sequence[Tensor]):
-    """The central squares of one split, decoded once; items are uint16 (1, S, S)."""
-
-    def __init__(self, shards: Path, split: str) -> None:
-        self._images = [np.ascontiguousarray(square(sample.image)) for sample in ShardStream(shards, split=split)]
-
-    def __len__(self) -> int:
-        return len(self._images)
-
-    def __getitem__(self, index: int) -> Tensor:  # type: ignore[override]
-        return torch.from_numpy(self._images[index])[None]
 
 
 def pretrain(
@@ -56,12 +31,14 @@ def pretrain(
     init: Path | None = None,
     init_head: Path | None = None,
     processes: int | None = None,
+    stream: bool | None = None,
 ) -> None:
     """Train on the split train of some shards, with a bar of its own; `init` gives the encoder weights and its shape.
 
     `processes` of this machine share each batch; by default one a GPU as far as the batch divides, and one that uses
     all cores without a GPU: there the threads of one process wait for each other less than processes do. Started by
-    torchrun, this process is one of the run's and `processes` must be left out.
+    torchrun, this process is one of the run's and `processes` must be left out. `stream` reads images from the shards
+    as they are needed; by default it does so where they would fill much of the memory.
     """
     fitting = ssl_core.start_overrides(init, init_head) if init else []
     config = ssl_core.load_config(recipe, [*fitting, *overrides])
@@ -70,11 +47,11 @@ def pretrain(
     count = processes or _share(config.train.batch_size)
     if "RANK" in os.environ or count == 1:
         with ssl_core.process_group() as device:
-            _train(shards, out, config, device)
+            _train(shards, out, config, device, stream)
         return
     with tempfile.TemporaryDirectory() as meeting:
         work = spawn(  # type: ignore[no-untyped-call]
-            _join, (count, Path(meeting), shards, out, config), nprocs=count, join=False
+            _join, (count, Path(meeting), shards, out, config, stream), nprocs=count, join=False
         )
         before = signal.signal(signal.SIGTERM, lambda *_: [process.terminate() for process in work.processes])
         try:
@@ -97,21 +74,23 @@ def _share(batch_size: int) -> int:
     return max(n for n in range(1, most + 1) if batch_size % n == 0)
 
 
-def _join(rank: int, count: int, meeting: Path, shards: Path, out: Path, config: ssl_core.Config) -> None:
+def _join(
+    rank: int, count: int, meeting: Path, shards: Path, out: Path, config: ssl_core.Config, stream: bool | None
+) -> None:
     """One of several processes on this machine; they meet in a folder and talk over loopback."""
     os.environ |= {"RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": str(count)}
     os.environ.setdefault("GLOO_SOCKET_IFNAME", "lo0" if sys.platform == "darwin" else "lo")
     torch.set_num_threads(max(1, (os.cpu_count() or 1) // count))
     try:
         with ssl_core.process_group(init_method=f"file://{meeting / 'ranks'}") as device:
-            _train(shards, out, config, device)
+            _train(shards, out, config, device, stream)
     except ValueError as error:
         write_text(meeting / f"error-{rank}", str(error))
         raise SystemExit(1) from error
 
 
-def _train(shards: Path, out: Path, config: ssl_core.Config, device: torch.device) -> None:
-    images = ImagesInMemory(shards, "train")
+def _train(shards: Path, out: Path, config: ssl_core.Config, device: torch.device, stream: bool | None) -> None:
+    images = training_images(shards, config.train.seed, stream=stream, processes=ssl_core.world_size())
     first = ssl_core.rank() == 0
     with bar("pre-training") if first else nullcontext() as progress:
         trainer = ssl_core.Trainer(config, images, out, device=str(device), progress=progress)

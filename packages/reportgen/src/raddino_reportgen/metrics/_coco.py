@@ -57,9 +57,9 @@ def _meteor(candidates: Sequence[str], references: Sequence[str]) -> Statistic:
         rows = np.array([[float(word) for word in line.split()] for line in lines])
     except ValueError as error:
         raise ReportError(f"expected statistics of METEOR, got {lines[0][:80]!r}") from error
-    # Lengths are first, matches and chunks last. METEOR counts no chunk of a pair that matches word for word.
-    same = (rows[:, -3] == rows[:, 0]) & (rows[:, -2] == rows[:, 1]) & (rows[:, -1] == 1)
-    rows[same, -1] = 0
+    # Lengths are first, chunks and matches last. METEOR counts no chunk of a pair that matches word for word.
+    same = (rows[:, -2] == rows[:, 0]) & (rows[:, -1] == rows[:, 1]) & (rows[:, -3] == 1)
+    rows[same, -3] = 0
     return Statistic(rows, lambda sums: np.array([_ask(program, row) for row in sums]))
 
 

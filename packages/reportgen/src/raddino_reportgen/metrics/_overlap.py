@@ -11,7 +11,6 @@ from collections.abc import Sequence
 from functools import partial
 
 import numpy as np
-from rouge_score.rouge_scorer import RougeScorer
 from sacrebleu.metrics import BLEU
 
 from raddino_reportgen.metrics._resample import Rows, Statistic, ratio
@@ -21,6 +20,8 @@ ORDER = 4
 
 def overlap(candidates: Sequence[str], references: Sequence[str]) -> dict[str, Statistic]:
     """`bleu1` to `bleu4` and `rouge_l` in the convention `plain`."""
+    from rouge_score.rouge_scorer import RougeScorer  # here and not above: it imports nltk, which takes a second
+
     scorer = RougeScorer(["rougeL"])
     pairs = zip(candidates, references, strict=True)
     rouge = np.array([scorer.score(reference, candidate)["rougeL"].fmeasure for candidate, reference in pairs])
