@@ -58,6 +58,7 @@ def test_help_names_the_cards_and_the_utilisation() -> None:
     [
         (["train.batch_size=100"], {}, "multiple of 64 GPUs"),
         (["train.precision=float32"], {}, "bfloat16"),
+        (["loss.gram_weight=2"], {}, "gram_weight of 0"),
         ([], {"utilisation": 0.0}, "--utilisation"),
         ([], {"utilisation": 1.5}, "--utilisation"),
     ],

@@ -1,6 +1,7 @@
 """Memory of a training step, counted on paper: what a process holds, and what it keeps for the backward pass.
 
-Counted for blocks that are not compiled (compiled ones keep less) and attention that never writes out its weights.
+Counted for blocks that are not compiled (compiled ones keep less), attention that never writes out its weights, and
+runs without adapters or an anchor.
 """
 
 from __future__ import annotations
@@ -8,15 +9,17 @@ from __future__ import annotations
 import dataclasses
 import functools
 import math
+from typing import cast
 
 import torch
 
+from ssl_core._build import build
 from ssl_core._config import Config, HighResConfig, InitConfig, ModelConfig, TrainConfig
 from ssl_core._ffn import gated_width
 from ssl_core._flops import _kept
 from ssl_core._sizes import Size, axes_of, patch_grid, per_axis
 from ssl_core._targets import CHUNK
-from ssl_core._trainer import build
+from ssl_core._vit import VisionTransformer
 
 _FULL = 4  # bytes of float32: weights, gradients, the residual stream and losses, whatever the autocast
 
@@ -36,8 +39,8 @@ def _counts(config: Config) -> tuple[int, int, int]:
     def count(module: torch.nn.Module) -> int:
         return sum(p.numel() for p in module.parameters())
 
-    backbone = count(student.backbone)
-    return backbone, count(student) - backbone, count(student.backbone.blocks[0])
+    encoder = cast(VisionTransformer, student.backbone)
+    return count(encoder), count(student) - count(encoder), count(encoder.blocks[0])
 
 
 def _inner(model: ModelConfig) -> int:
