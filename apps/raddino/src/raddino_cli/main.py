@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 import raddino_cli
-from raddino_cli.commands import bench, data, demo, doctor, embed, phantom, pretrain, probe, report, seg
+from raddino_cli.commands import bench, data, demo, doctor, embed, phantom, plan, pretrain, probe, report, seg
 
 app = typer.Typer(
     name="raddino",
@@ -43,6 +43,7 @@ app.command("demo", short_help="The whole pipeline, from images to a page.")(dem
 app.command("doctor", short_help="What this machine can do.")(doctor.command)
 app.command("phantom", short_help="Labelled synthetic radiographs as DICOM.")(phantom.command)
 app.add_typer(data.app, name="data", short_help="Archives into shards.")
+app.command("plan", short_help="The bill of a run before it is paid.")(plan.command)
 app.command("pretrain", short_help="Train an encoder without labels.")(pretrain.command)
 app.command("embed", short_help="Frozen features of every image.")(embed.command)
 app.command("probe", short_help="What the features know, with intervals.")(probe.command)

@@ -46,6 +46,7 @@ from ssl_core._pos_embed import interpolate_pos_embed
 from ssl_core._schedules import cosine_schedule, warmup_schedule
 from ssl_core._source import Source, read_head, read_source
 from ssl_core._start import Start, start_from, start_overrides
+from ssl_core._step_memory import parameter_counts, step_memory
 from ssl_core._targets import Centre, Logits, Targets, sinkhorn_bias
 from ssl_core._trainer import Trainer
 from ssl_core._vit import Features, PatchEmbed, VisionTransformer, ViTConfig
@@ -115,6 +116,7 @@ __all__ = [
     "merge_adapters",
     "multipliers",
     "param_groups",
+    "parameter_counts",
     "presets",
     "preview",
     "process_group",
@@ -129,6 +131,7 @@ __all__ = [
     "start_from",
     "start_overrides",
     "step_flops",
+    "step_memory",
     "to_dinov2",
     "to_transformers",
     "to_unit",
