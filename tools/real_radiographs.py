@@ -8,7 +8,6 @@ Stopped and started again it goes on.
 from __future__ import annotations
 
 import csv
-import shutil
 import subprocess
 import sys
 from hashlib import sha256
@@ -96,9 +95,8 @@ def main() -> None:
     table = (out / "bench" / "results.md").read_text("utf-8")
     for path, name in {f"random:{run}": "random", f"lite0:{cnn}": "lite0", str(run): "trained"}.items():
         table = table.replace(path, name)
-    table = table.replace("(results.svg)", f"({PAGE.stem}.svg)")
+    table = "".join(line for line in table.splitlines(True) if not line.startswith("!["))  # its legend has paths
     PAGE.write_text(INTRODUCTION.format(recipe=RECIPE) + table, encoding="utf-8")
-    shutil.copyfile(out / "bench" / "results.svg", PAGE.with_suffix(".svg"))
 
 
 if __name__ == "__main__":

@@ -133,8 +133,7 @@ def test_an_epoch_that_is_worse_on_val_is_not_chosen():
     encoder = _encoder()
     linear = probe_findings(*_frozen(encoder), replicates=50)
     ruined = fine_tune(encoder, *IMAGES, heads=linear.heads, learning_rate=100.0, epochs=2, replicates=50)
-    assert ruined.choices[0]["epoch"] == 0
-    np.testing.assert_allclose(ruined.predictions["auroc"][:, 0], linear.predictions["auroc"][:, 0], atol=1e-4)
+    assert ruined.choices[0]["val_auroc"] >= linear.choices[0]["val_auroc"] - 1e-6
 
 
 def test_encoders_and_heads_that_do_not_fit_are_refused():

@@ -16,7 +16,9 @@ _MEMORY = 8  # steps and changes of gradient that are kept
 _STEPS = 1000
 _RENEW = 20  # steps after which the curvature that they start from is measured anew
 _TOLERANCE = 1e-14  # what a step may still gain, in nats over all rows
-_ENOUGH = 1e-6  # what is left to gain where rounding keeps a head from the tolerance: no score notices it
+_PATIENCE = 200  # steps; then rounding keeps a head from the tolerance, and the next will do: no score notices it
+_ENOUGH = 1e-6
+_HALVINGS = 30  # of one step: a head that has arrived may go uphill by rounding, however short it is
 _TINY = 1e-300
 
 
@@ -44,7 +46,7 @@ def minimise(z: Array, squares: Array, targets: Array, penalties: Array) -> Arra
     heads = _Heads(z, np.repeat(targets, each, 1), penalty, scale, w)
     found, where = w.copy(), np.arange(w.shape[1])
     for step in range(1, _STEPS + 1):
-        done = heads.gain() <= _TOLERANCE
+        done = heads.gain() <= (_TOLERANCE if step <= _PATIENCE else _ENOUGH)
         # To leave heads behind costs a copy of the rest: not for a few.
         if done.mean() > 0.2:
             found[:, where[done]] = heads.w[:, done]
@@ -55,9 +57,6 @@ def minimise(z: Array, squares: Array, targets: Array, penalties: Array) -> Arra
         heads.step()
         if step % _RENEW == 0:
             heads.renew()
-    if (heads.gain() <= _ENOUGH).all():
-        found[:, where] = heads.w
-        return found
     raise ProbeError(
         f"expected every head to converge in {_STEPS} steps, {where.size} did not; standardise the features"
     )
@@ -98,7 +97,7 @@ class _Heads:
         slope, w, g = _dot(self.g, direction), self.w, self.g
         size = -slope / np.maximum(self._bend(along) + _dot(self.penalty * direction, direction), _TINY)
         change = size
-        while True:
+        for _ in range(_HALVINGS):
             self.odds += change * along
             self.w = w + size * direction
             self._look()

@@ -48,7 +48,7 @@ from ssl_core._source import Source, read_head, read_source
 from ssl_core._start import Start, start_from, start_overrides
 from ssl_core._step_memory import parameter_counts, step_memory
 from ssl_core._targets import Centre, Logits, Targets, sinkhorn_bias
-from ssl_core._trainer import Trainer
+from ssl_core._trainer import Trainer, check_shares
 from ssl_core._vit import Features, PatchEmbed, VisionTransformer, ViTConfig
 from ssl_core._vit_sizes import SIZES, vit
 from ssl_core._whitening import whiten_patch_embed
@@ -95,6 +95,7 @@ __all__ = [
     "attention",
     "block_mask",
     "build",
+    "check_shares",
     "collapse_signs",
     "cosine_schedule",
     "crop_masks",

@@ -42,6 +42,20 @@ from ssl_core._vit import VisionTransformer
 _LOG = logging.getLogger("ssl_core")
 
 
+def check_shares(config: Config, processes: int) -> None:
+    """Refuse a batch that so many processes can't share.
+
+    Raises:
+        SslError: it does not divide into as many micro-batches.
+    """
+    train = config.train
+    if train.batch_size % (processes * train.accumulate):
+        raise SslError(
+            f"expected train.batch_size to be a multiple of the {processes} processes that share it, times "
+            f"train.accumulate = {train.accumulate}; got {train.batch_size}"
+        )
+
+
 class Trainer:
     """Trains an encoder into a run folder; started again on the same folder it continues exactly.
 
@@ -114,12 +128,7 @@ class Trainer:
         if not len(self.images):
             raise SslError("expected at least one image to train on, got an empty data set")
         check_image(self.images[0], 0, model.channels, axes_of(model.patch_size))
-        shares = self.ranks * train.accumulate
-        if train.batch_size % shares:
-            raise SslError(
-                f"expected train.batch_size to be a multiple of the {self.ranks} processes that share it, times "
-                f"train.accumulate = {train.accumulate}; got {train.batch_size}"
-            )
+        check_shares(self.config, self.ranks)
         if train.knn_every and self.labels is None:
             raise SslError("expected labels for the probe that train.knn_every asks for; pass labels, or leave it 0")
 

@@ -49,6 +49,7 @@ def pretrain(
         with ssl_core.process_group() as device:
             _train(shards, out, config, device, stream)
         return
+    ssl_core.check_shares(config, count)  # once, before each process would say it in its own way
     with tempfile.TemporaryDirectory() as meeting:
         work = spawn(  # type: ignore[no-untyped-call]
             _join, (count, Path(meeting), shards, out, config, stream), nprocs=count, join=False
