@@ -7,6 +7,7 @@ the ones that it has in the whole.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, fields
@@ -112,13 +113,17 @@ class Loader:
         micro = config.train.accumulate
         self._parts, self._of = range(rank * micro, (rank + 1) * micro), ranks * micro
         self._pool = ThreadPoolExecutor(1, "ssl_core images")
+        self.waited = 0.0
+        """Seconds that the last step's images were waited for."""
         self._ahead: tuple[int, Future[list[tuple[list[int], list[Tensor]]]]] | None = None
 
     def batches(self, step: int) -> tuple[list[int], list[Batch]]:
         """Indices and micro-batches of a step, on the device."""
         if self._ahead is None or self._ahead[0] != step:
             self._ahead = (step, self._pool.submit(self._read, step))
+        started = time.perf_counter()
         read = self._ahead[1].result()
+        self.waited = time.perf_counter() - started
         if step + 1 < self._config.train.steps:
             self._ahead = (step + 1, self._pool.submit(self._read, step + 1))
         made = [

@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import logging
 import math
-import time
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from pathlib import Path
@@ -216,14 +215,12 @@ class Trainer:
 
         What the step found is looked at when the next one is under way, so that a device is never waited for.
         """
-        started = time.perf_counter()
         indices, batches = self._loader.batches(self.step)
-        waited = time.perf_counter() - started
         found = self.optimise(batches, self.schedule(self.step), stop=stop)
         self._settle()
         self._open = Report(self.step, indices, batches, found)
         self.step += 1
-        return waited
+        return self._loader.waited
 
     def optimise(self, batches: Sequence[Batch], values: dict[str, float], *, stop: bool = False) -> dict[str, Tensor]:
         """Forward and backward of each micro-batch, clip each submodule, step, move the teacher.
