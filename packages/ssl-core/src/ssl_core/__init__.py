@@ -21,9 +21,6 @@ from ssl_core._config import (
     ModelConfig,
     OptimConfig,
     TrainConfig,
-    load_config,
-    presets,
-    recipes,
 )
 from ssl_core._crops import make_crops
 from ssl_core._cross_entropy import prototype_cross_entropy
@@ -43,6 +40,7 @@ from ssl_core._names import from_dinov2, from_timm, from_transformers, to_dinov2
 from ssl_core._objective import Network, SelfDistillation
 from ssl_core._param_groups import Multipliers, multipliers, param_groups
 from ssl_core._pos_embed import interpolate_pos_embed
+from ssl_core._recipes import load_config, presets, recipes
 from ssl_core._schedules import cosine_schedule, warmup_schedule
 from ssl_core._source import Source, read_head, read_source
 from ssl_core._start import Start, start_from, start_overrides

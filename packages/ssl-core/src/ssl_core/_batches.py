@@ -132,10 +132,6 @@ class Loader:
         ]
         return [index for indices, _ in read for index in indices], made
 
-    def close(self) -> None:
-        """End the thread that reads ahead."""
-        self._pool.shutdown(cancel_futures=True)
-
     def _read(self, step: int) -> list[tuple[list[int], list[Tensor]]]:
         everything = batch_indices(self._config, self._images, step)
         shares = [_share(everything, part, self._of) for part in self._parts]

@@ -14,12 +14,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ssl_core._config import load_config
 from ssl_core._errors import SslError
 from ssl_core._files import read_tensors
 from ssl_core._hf import read_shape
 from ssl_core._lora import merge_adapters
 from ssl_core._names import State, from_dinov2, from_timm, from_transformers
+from ssl_core._recipes import load_config
 from ssl_core._sizes import patch_grid
 from ssl_core._volume_folder import MODEL_TYPE, volume_config
 

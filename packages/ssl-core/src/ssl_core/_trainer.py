@@ -17,7 +17,7 @@ from ssl_core._backbone import Backbone
 from ssl_core._batches import Batch, Images, Loader, seed_of
 from ssl_core._build import build, start_from_patches
 from ssl_core._checkpoints import Checkpoints
-from ssl_core._config import Config, load_config
+from ssl_core._config import Config
 from ssl_core._distributed import barrier, mean_over_ranks, rank, whole, world_size
 from ssl_core._errors import SslError
 from ssl_core._files import write_bytes
@@ -31,6 +31,7 @@ from ssl_core._meter import Meter
 from ssl_core._monitor import advice, collapse_signs, lidar, rankme
 from ssl_core._parallel import exchanging, prepare_blocks, spread
 from ssl_core._param_groups import Multipliers, param_groups
+from ssl_core._recipes import load_config
 from ssl_core._report import Report
 from ssl_core._schedules import cosine_schedule, warmup_schedule
 from ssl_core._sizes import axes_of
