@@ -112,6 +112,7 @@ def test_a_node_that_is_killed_costs_its_unfinished_work_alone(
     kill = once(20, lambda: joined.remove_node(node, allow_graceful=False))
     take(source, tmp_path / "out", workers=None, executor="ray", progress=kill)
     assert content(tmp_path / "out") == whole
+    joined.wait_for_nodes()  # the cluster notices a dead node in its own time
     assert sum(found["Alive"] for found in ray.nodes()) == 2
 
 
