@@ -20,6 +20,7 @@ from raddino_probes._overlap import Overlap, find_overlap
 from raddino_probes._protocols import PROTOCOLS, Protocol, protocol
 from raddino_probes._result import FEWEST, Result, to_rows
 from raddino_probes._score import age_bands, score_findings, score_groups
+from raddino_probes._seeds import AcrossSeeds, across_seeds
 from raddino_probes._shots import SHOTS, few_shot
 from raddino_probes._split import Findings, Inputs, Split, check_no_leakage
 from raddino_probes._standardise import standardise
@@ -34,6 +35,7 @@ __all__ = [
     "PROTOCOLS",
     "SHOTS",
     "STRENGTHS",
+    "AcrossSeeds",
     "AttentiveHead",
     "Beyond",
     "Comparison",
@@ -53,6 +55,7 @@ __all__ = [
     "Result",
     "Score",
     "Split",
+    "across_seeds",
     "age_bands",
     "auroc",
     "average_precision",
