@@ -42,27 +42,28 @@ def intervals(results: Mapping[str, Sequence[Result]]) -> str:
             axis.set_yticks(range(len(names[metric])), names[metric], fontsize=8)
             axis.set_ylim(len(names[metric]) - 0.5, -0.5)
             axis.set_title(metric.replace("_", " "), fontsize=9)
-            if metric == "auroc":
-                axis.axvline(0.5, color=_GREY, linewidth=0.6, linestyle=":")
+            chance = 0.5 if metric == "auroc" else 0 if metric.startswith("difference") else None
+            if chance is not None:
+                axis.axvline(chance, color=_GREY, linewidth=0.6, linestyle=":")
         _legend(figure, len(results))
         return svg(figure)
 
 
-def curves(results: Mapping[str, Sequence[Result]]) -> str:
-    """AUROC over the number of images of each class by model, with its band, a panel a target."""
+def curves(results: Mapping[str, Sequence[Result]], x: str = "images of each class") -> str:
+    """A metric over the number that a result's group begins with, by model, with its band, a panel a target."""
     names = list(dict.fromkeys(result.name for of in results.values() for result in of if result.estimable))
     with _figure((3.2 * max(len(names), 1), 2.8)) as figure:
         for axis, name in zip(figure.subplots(1, max(len(names), 1), squeeze=False)[0], names, strict=False):
             for model, of in results.items():
                 mine = [r for r in of if r.name == name and r.estimable]
-                shots = [int(r.group.split()[0]) for r in mine]
+                shots = [float(r.group.split()[0]) for r in mine]
                 (line,) = axis.plot(shots, [r.value for r in mine], marker="o", markersize=3, label=model)
                 axis.fill_between(
                     shots, [r.low for r in mine], [r.high for r in mine], color=line.get_color(), alpha=0.15
                 )
             axis.set_xscale("log", base=2)
             axis.set_title(name, fontsize=9)
-            axis.set_xlabel("images of each class", fontsize=8)
+            axis.set_xlabel(x, fontsize=8)
         _legend(figure, len(results))
         return svg(figure)
 

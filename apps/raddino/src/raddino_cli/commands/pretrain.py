@@ -28,6 +28,9 @@ def command(
     processes: Annotated[
         int | None, typer.Option(min=1, help="Processes that share a batch (default: one per GPU, else one).")
     ] = None,
+    share: Annotated[
+        float, typer.Option(min=0, max=1, help="Of the patients of train; a larger share holds every smaller one.")
+    ] = 1.0,
     stream: Annotated[
         bool | None,
         typer.Option("--stream/--in-memory", help="Read images as they are needed (default: where they fill memory)."),
@@ -43,5 +46,8 @@ def command(
 
     if init_head and not init:
         raise typer.BadParameter("goes with --init, the encoder it belongs to", param_hint="--init-head")
-    pretrain(shards, out, recipe, overrides or [], init=init, init_head=init_head, processes=processes, stream=stream)
+    pretrain(
+        shards, out, recipe, overrides or [], init=init, init_head=init_head, processes=processes, stream=stream,
+        share=share,
+    )  # fmt: skip
     typer.echo(f"encoder in {out / 'encoder'}")

@@ -7,7 +7,6 @@ the target and the method. So a bench that was stopped goes on, and one more enc
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
@@ -36,7 +35,7 @@ from raddino_cli.work.cells import Cell, predictions_of, restored
 from raddino_cli.work.embedding import embed
 from raddino_cli.work.features import Features, NothingToMeasureError, load_features
 from raddino_cli.work.leaks import find_leaks, training_list
-from raddino_cli.work.stages import Stages
+from raddino_cli.work.stages import Stages, named
 from raddino_cli.work.targets import METHODS, NUMBERS, check_groups, choose_targets
 
 DEFAULT_METRICS = ("auroc", "average_precision", *cells.NUMBER_METRICS)
@@ -168,14 +167,14 @@ def _embedded(shards: Path, spec: str, patches: bool, layers: int, stages: Stage
         with path.open("rb") as file:
             hashed.update(file_digest(file, "sha256").digest())
     digest = hashed.hexdigest()
-    folder = stages.out / "features" / _named(spec, digest)
+    folder = stages.out / "features" / named(spec, digest)
 
     def work() -> int:
         most = raddino_encoders.load(spec).most_layers if layers > 1 else 1
         with bar(f"embed {spec}") as tell:
             return embed(shards, spec, folder, patches=patches, layers=min(layers, most), progress=tell)
 
-    stages.run(_named(f"embed {spec}", digest), work)
+    stages.run(named(f"embed {spec}", digest), work)
     return load_features(folder), digest
 
 
@@ -188,12 +187,6 @@ def _files(spec: str) -> Iterator[Path]:
         elif word and place.is_dir():
             folder = place / "encoder" if (place / "encoder").is_dir() else place
             yield from sorted(chain(folder.glob("*.json"), folder.glob("*.safetensors")))
-
-
-def _named(words: str, *of: object) -> str:
-    """A file's name that tells what it is about, and apart from all others."""
-    plain = re.sub(r"[^A-Za-z0-9]+", "-", words).strip("-")
-    return f"{plain[:80]}-{sha256(repr((words, of)).encode()).hexdigest()[:10]}"
 
 
 class _Table:
@@ -297,7 +290,7 @@ class _Table:
         return self._kept(self._once("macro", "", (self.settings.method, names), work))
 
     def _once(self, kind: str, name: str, of: tuple[object, ...], work: Callable[[], Cell]) -> Cell:
-        stage = _named(f"{kind} {self.spec} {name}", self._digest, of)
+        stage = named(f"{kind} {self.spec} {name}", self._digest, of)
         if stage not in self._found:
             self._found[stage] = self._stages.run(stage, work)
         return self._found[stage]

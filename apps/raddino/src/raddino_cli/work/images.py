@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -26,8 +27,9 @@ def square(image: NDArray[Any]) -> NDArray[Any]:
 class ImagesInMemory(Sequence[Tensor]):
     """The central squares of one split, decoded once; items are uint16 (1, S, S)."""
 
-    def __init__(self, shards: Path, split: str) -> None:
-        self._images = [np.ascontiguousarray(square(sample.image)) for sample in ShardStream(shards, split=split)]
+    def __init__(self, shards: Path, split: str, share: float = 1.0) -> None:
+        kept = (sample for sample in ShardStream(shards, split=split) if is_chosen(sample.meta["patient"], share))
+        self._images = [np.ascontiguousarray(square(sample.image)) for sample in kept]
 
     def __len__(self) -> int:
         return len(self._images)
@@ -56,10 +58,20 @@ class ImagesFromShards(Sequence[Tensor]):
         return torch.from_numpy(np.ascontiguousarray(square(self._stream[index].image)))[None]
 
 
+def is_chosen(patient: str, share: float) -> bool:
+    """Whether a patient is among a share of all: by hash, so that a larger share holds every smaller one."""
+    return int(sha256(patient.encode()).hexdigest()[:8], 16) < share * 2**32
+
+
 def training_images(
-    shards: Path, seed: int, *, stream: bool | None, processes: int
+    shards: Path, seed: int, *, stream: bool | None, processes: int, share: float = 1.0
 ) -> ImagesInMemory | ImagesFromShards:
-    """The split train: as `stream` says, or by what it would take of the memory that `processes` share."""
+    """The split train: as `stream` says, or by what it would take of the memory that `processes` share.
+
+    Less than all of its patients are always read into memory.
+    """
+    if share < 1:
+        return ImagesInMemory(shards, "train", share)
     from_shards = ImagesFromShards(shards, "train", seed)
     if stream is None:
         needed = from_shards[0].nbytes * len(from_shards)

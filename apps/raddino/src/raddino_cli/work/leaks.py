@@ -17,6 +17,7 @@ import pyarrow.parquet as pq
 from raddino_probes import find_overlap
 
 from raddino_cli.work.features import Features
+from raddino_cli.work.images import is_chosen
 from raddino_cli.work.stages import write_text
 
 LIST = "training.csv"
@@ -31,11 +32,15 @@ _KEY = "# pseudonyms of key "
 _HASH = re.compile("[0-9a-f]{16}")
 
 
-def write_training_list(shards: Path, run: Path) -> None:
+def write_training_list(shards: Path, run: Path, share: float = 1.0) -> None:
     """Keep in a run which images, patients and studies of some shards it is trained on, as hashes."""
     table = pq.read_table(shards / "samples.parquet", columns=["split", *_COLUMNS.values()]).to_pydict()
     rows = zip(*(table[column] for column in _COLUMNS.values()), strict=True)
-    lines = [",".join(row) for row, split in zip(rows, table["split"], strict=True) if split == "train"]
+    lines = [
+        ",".join(row)
+        for row, split, patient in zip(rows, table["split"], table["patient"], strict=True)
+        if split == "train" and is_chosen(patient, share)
+    ]
     write_text(run / LIST, "\n".join([_KEY + _fingerprint(_key(shards)), ",".join(_COLUMNS.values()), *lines]) + "\n")
 
 

@@ -78,7 +78,7 @@ def few_shot(
     ]
     found: dict[tuple[str, int], list[Any]] = {}
     for done, (method, shots, draw, rows) in enumerate(fits, 1):
-        work = partial(_dice, features, _take(train, rows), test, method, study, draw)
+        work = partial(_dice, features, take(train, rows), test, method, study, draw)
         values = stages.run(f"{method}-{shots or 'all'}-{draw}", work)
         found.setdefault((method, shots), []).append(np.array(values, dtype=float))
         if progress:
@@ -98,7 +98,7 @@ def _dice(features: Features, few: Masked, test: Masked, method: str, study: Stu
     if method == MEAN_MASK:
         prediction = np.repeat(raddino_seg.mean_mask(few.masks)[None], len(test.masks), axis=0)
     elif method == ONE_SHOT:
-        some = _take(few, np.arange(min(len(few.rows), _PROPAGATED)))
+        some = take(few, np.arange(min(len(few.rows), _PROPAGATED)))
         prediction = raddino_seg.propagate(
             tokens_of(features, some.rows), some.masks, tokens_of(features, test.rows),
             classes=few.classes, size=(study.size, study.size),
@@ -112,7 +112,8 @@ def _dice(features: Features, few: Masked, test: Masked, method: str, study: Stu
     return found.tolist()  # type: ignore[no-any-return]
 
 
-def _take(data: Masked, rows: NDArray[np.intp]) -> Masked:
+def take(data: Masked, rows: NDArray[np.intp]) -> Masked:
+    """Some of the images."""
     return replace(
         data,
         rows=data.rows[rows],

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import time
 from collections.abc import Callable
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +48,10 @@ class Stages:
         say(f"{name}: {seconds} s")
         return finite(result)
 
+    def has(self, name: str) -> bool:
+        """Whether a stage is finished."""
+        return self._stamp(name).exists()
+
     def seconds(self) -> dict[str, float]:
         """How long each finished stage took, in the order of finishing."""
         stamps = sorted((self.out / "stages").glob("*.json"), key=lambda path: path.stat().st_mtime_ns)
@@ -53,6 +59,12 @@ class Stages:
 
     def _stamp(self, name: str) -> Path:
         return self.out / "stages" / f"{name}.json"
+
+
+def named(words: str, *of: object) -> str:
+    """A file's name that tells what it is about, and apart from all others."""
+    plain = re.sub(r"[^A-Za-z0-9]+", "-", words).strip("-")
+    return f"{plain[:80]}-{sha256(repr((words, of)).encode()).hexdigest()[:10]}"
 
 
 def write_text(path: Path, text: str) -> None:
@@ -63,9 +75,8 @@ def write_text(path: Path, text: str) -> None:
 
 
 def _refuse_other(found: dict[str, Any], wanted: dict[str, Any], out: Path) -> None:
-    for name in sorted({*found, *wanted}):
-        if found.get(name) != wanted.get(name):
-            raise ValueError(
-                f"{out} was begun with {name} {found.get(name)}, and now {name} is {wanted.get(name)}; choose another "
-                "--out, or --fresh to delete it and start over"
-            )
+    if names := [name for name in sorted({*found, *wanted}) if found.get(name) != wanted.get(name)]:
+        changes = "; ".join(f"{name} {found.get(name)}, and now {name} is {wanted.get(name)}" for name in names)
+        raise ValueError(
+            f"{out} was begun with {changes}; choose another --out, or --fresh to delete it and start over"
+        )

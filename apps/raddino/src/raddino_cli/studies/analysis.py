@@ -1,0 +1,217 @@
+"""What a study's runs say: each level against its factor's base, paired by seed and by test patient, and in words."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from raddino_probes import AcrossSeeds, across_seeds
+
+from raddino_cli.studies.measuring import FINDINGS
+from raddino_cli.studies.runs import Levels, Measured, combinations, expand
+from raddino_cli.studies.study import Claim, Factor, Study, outcomes, scale_of
+
+SUPPORTS, CONTRADICTS, UNTOLD = "supports", "contradicts", "can't tell"
+Found = Mapping[tuple[Levels, int], Measured]
+Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Effect:
+    """One level in one outcome: its value, and the difference from the base; or the `reason` why there is none."""
+
+    factor: str
+    level: str
+    on: str
+    metric: str = ""
+    value: AcrossSeeds | None = None
+    difference: AcrossSeeds | None = None
+    """None for the base itself."""
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class Law:
+    """A power law fitted to the levels: the error, 1 - metric, falls as `scale` to the power of -`exponent`."""
+
+    factor: str
+    on: str
+    scale: str
+    exponent: AcrossSeeds
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What the study says of a claim or, where a factor has none, of the factor."""
+
+    factor: str
+    says: str
+    sentence: str
+
+
+@dataclass(frozen=True)
+class Analysis:
+    """All of it; `problem` is why the study is too small to tell anything, or ""."""
+
+    effects: list[Effect]
+    laws: list[Law]
+    verdicts: list[Verdict]
+    problem: str
+
+
+def analyse(study: Study, found: Found, *, replicates: int = 1000) -> Analysis:
+    """Effects, laws and verdicts; metrics are AUROC, R2 and Dice, so more is better."""
+    problem = too_small(study)
+    tables = {on: _Table(study, found, on, replicates) for on in outcomes(study)}
+    effects = [
+        _effect(study, i, level, table)
+        for i, factor in enumerate(study.factors)
+        for table in tables.values()
+        for level in dict.fromkeys((factor.base, *factor.levels))
+    ]
+    laws = [
+        Law(factor.name, on, factor.scale, exponent)
+        for i, factor in enumerate(study.factors)
+        for on, table in tables.items()
+        if factor.scale and (exponent := _exponent(study, i, table))
+    ]
+    verdicts = [verdict for factor in study.factors for verdict in _verdicts(factor, effects, problem)]
+    return Analysis(effects, laws, verdicts, problem)
+
+
+def too_small(study: Study) -> str:
+    """Why no difference could be told from noise, or ""."""
+    steps = expand(study)[0].settings["train.steps"]
+    if steps < study.least_steps:
+        return f"{steps} steps of training, and below {study.least_steps} too little is learnt to differ"
+    if len(study.seeds) < 2:
+        return "one seed, which says nothing of how much the next would differ"
+    return ""
+
+
+class _Table:
+    """One outcome of all runs."""
+
+    def __init__(self, study: Study, found: Found, on: str, replicates: int) -> None:
+        self.on, self._found, self._seeds, self._replicates = on, found, study.seeds, replicates
+        self._known: dict[Any, AcrossSeeds] = {}
+        first = next(iter(found.values()))
+        names = first[on].get("labels", [on]) if on == FINDINGS else on.split("+")
+        self._columns = [self._spelt(first, name) for name in names]
+        entries = [run[column] for run in found.values() for column in self._columns]
+        self.reason = next((reason for entry in entries if (reason := entry.get("reason"))), "")
+        if not self.reason and on == FINDINGS:
+            self.reason = first[on].get("reason", "")
+        metrics = {entry["metric"] for entry in entries} if not self.reason else set()
+        if len(metrics) > 1:
+            self.reason = f"a mean of different metrics: {', '.join(sorted(metrics))}"
+        self.metric = metrics.pop() if len(metrics) == 1 else ""
+
+    def across(self, models: Sequence[Levels], name: str, of: Callable[[Array], Array]) -> AcrossSeeds:
+        """A combination of the metric of some models; `name` tells combinations apart."""
+        key = (tuple(models), name)
+        if key not in self._known:
+            runs = [[self._found[levels, seed] for seed in self._seeds] for levels in models]
+            first = runs[0][0][self._columns[0]]
+            predictions = np.array([[self._part(run, "predictions") for run in seeds] for seeds in runs])
+            truth = self._part(runs[0][0], "truth")
+            for run in (run for seeds in runs for run in seeds):
+                if run[self._columns[0]]["patients"] != first["patients"]:
+                    raise ValueError("expected the same test images in all runs; an ingest left out others")
+            truth[np.isnan(predictions).any((0, 1))] = np.nan
+            metric = _mean if self.metric == "dice" else self.metric
+            predictions = np.nan_to_num(predictions)
+            self._known[key] = across_seeds(
+                metric, truth, predictions, first["patients"], of, replicates=self._replicates
+            )
+        return self._known[key]
+
+    def _part(self, run: Measured, name: str) -> Array:
+        """(N, L) of a run."""
+        return np.array([run[column][name] for column in self._columns], np.float64).T
+
+    @staticmethod
+    def _spelt(run: Measured, name: str) -> str:
+        plain = {word.replace("_", " ").lower(): word for word in run}
+        return plain[name.replace("_", " ").lower()]
+
+
+def _mean(_truth: Array, values: Array) -> float:
+    return float(values.mean())
+
+
+def _models(study: Study, place: int, level: str) -> list[Levels]:
+    """Combinations that have a level of a factor, in the order of their other levels."""
+    base = study.factors[place].base
+    others = [levels for levels in combinations(study) if levels[place] == base]
+    if study.design != "grid":
+        others = others[:1]
+    return [(*levels[:place], level, *levels[place + 1 :]) for levels in others]
+
+
+def _effect(study: Study, place: int, level: str, table: _Table) -> Effect:
+    factor = study.factors[place]
+    if table.reason:
+        return Effect(factor.name, level, table.on, reason=table.reason)
+    mine, base = _models(study, place, level), _models(study, place, factor.base)
+    half = len(mine)
+    value = table.across(mine, "value", lambda of: of.mean(0))
+    if level == factor.base:
+        return Effect(factor.name, level, table.on, table.metric, value)
+    apart = table.across([*mine, *base], "difference", lambda of: of[:half].mean(0) - of[half:].mean(0))
+    return Effect(factor.name, level, table.on, table.metric, value, apart)
+
+
+def _exponent(study: Study, place: int, table: _Table) -> AcrossSeeds | None:
+    """Of a straight line through the logarithms of scale and error, by least squares."""
+    factor = study.factors[place]
+    if table.reason:
+        return None
+    x = np.log([scale_of(factor, level) for level in factor.levels])
+    weights = (x - x.mean()) / ((x - x.mean()) ** 2).sum()
+    models = [_models(study, place, level)[0] for level in factor.levels]
+
+    def falls(metrics: Array) -> Array:
+        error = np.where(metrics < 1, 1 - metrics, np.nan)
+        return -np.asarray(weights @ np.log(error))
+
+    return table.across(models, factor.scale, falls)
+
+
+def _verdicts(factor: Factor, effects: Sequence[Effect], problem: str) -> list[Verdict]:
+    mine = [effect for effect in effects if effect.factor == factor.name]
+    if factor.claims:
+        return [_judge(factor, claim, mine, problem) for claim in factor.claims]
+    told = [e for e in mine if e.difference and e.difference.leaves_out_zero]
+    if problem or not told:
+        return [Verdict(factor.name, UNTOLD, f"{factor.name}: can't tell any level from {factor.base}{_why(problem)}.")]
+    listed = "; ".join(f"{e.level} in {e.on} {signed(e.difference)}" for e in told)
+    return [Verdict(factor.name, "differs", f"{factor.name}, against {factor.base}: {listed}; no other is told apart.")]
+
+
+def _judge(factor: Factor, claim: Claim, effects: Sequence[Effect], problem: str) -> Verdict:
+    effect = next(e for e in effects if e.level == claim.level and e.on == claim.on)
+    apart = effect.difference
+    if apart is None:
+        return Verdict(factor.name, UNTOLD, f"Can't tell whether {claim.text}: {effect.reason}.")
+    what = f"{claim.level} against {factor.base} in {claim.on} ({effect.metric}): {signed(apart)}"
+    if problem or not apart.leaves_out_zero:
+        return Verdict(factor.name, UNTOLD, f"Can't tell whether {claim.text}: {what}{_why(problem)}.")
+    says = SUPPORTS if (apart.value > 0) == (claim.expect == "better") else CONTRADICTS
+    return Verdict(factor.name, says, f"{says.capitalize()} that {claim.text}: {what}.")
+
+
+def _why(problem: str) -> str:
+    return f"; the study is too small: {problem}" if problem else ""
+
+
+def signed(at: AcrossSeeds | None) -> str:
+    """A difference with its interval."""
+    if at is None:
+        return ""
+    if np.isnan(at.low):
+        return f"{at.value:+.3f}"
+    return f"{at.value:+.3f} ({at.low:+.3f} to {at.high:+.3f})"

@@ -1,0 +1,150 @@
+"""A study scaled to so many minutes of this machine, by what a step and an image cost here."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+import time
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import ssl_core
+import torch
+
+from raddino_cli.console import say
+from raddino_cli.studies.runs import config_of, expand, run_all
+from raddino_cli.studies.study import DEFAULTS, Factor, Study, parse_study, to_toml
+from raddino_cli.work.stages import Stages
+
+_PILOT = 60  # patients that are made, embedded and measured to know what that costs
+_TIMED = 3  # steps of each configuration that are timed, after one that is not
+_ENOUGH = 0.5  # of the steps: where fewer are left, seeds and then patients are given up for them
+_FEWEST = (2, 250)  # seeds and patients that are kept
+
+
+@dataclass(frozen=True)
+class Costs:
+    """Seconds on this machine."""
+
+    training: float
+    """Of the training of all runs of one seed."""
+    image: float
+    """Of making and ingesting one."""
+    run_image: float
+    """Of embedding and probing one, in one run."""
+    run: float
+    """Of a run's decoders."""
+    runs: int
+    """Of one seed."""
+
+    def overhead(self, seeds: int, patients: int) -> float:
+        """Of everything but training; a quarter of the patients come twice."""
+        images = 1.25 * patients
+        return images * self.image + seeds * self.runs * (images * self.run_image + self.run)
+
+
+def fit_budget(study: Study, out: Path, minutes: float, *, fresh: bool) -> Study:
+    """The study with as many seeds, patients and steps as the minutes hold; a folder that was begun keeps its own.
+
+    Raises:
+        ValueError: a study of somebody's images, of which it isn't known what they cost.
+    """
+    note = out / "ablate.json"
+    if note.exists() and not fresh:
+        before = json.loads(note.read_bytes()).get("budget") or {}
+        if before.get("minutes") == minutes and before.get("asked") == to_toml(study):
+            return parse_study(before["given"])
+    if study.base.get("data.source"):
+        raise ValueError("expected a study on phantoms with --budget; set train.steps and seeds of this one yourself")
+    say("measuring what a step and an image cost here")
+    return scale(study, minutes, measure(study))
+
+
+def scale(study: Study, minutes: float, costs: Costs) -> Study:
+    """Seeds are given up before patients, and both before more than half of the steps."""
+    settings = DEFAULTS | study.base
+    patients, steps = settings["data.patients"], expand(study)[0].settings["train.steps"]
+    seeds, seconds = len(study.seeds), 60 * minutes
+    options = [
+        (n, people)
+        for people in (patients, patients // 2, patients // 4)
+        for n in range(seeds, 0, -1)
+        if n >= min(_FEWEST[0], seeds) and people >= min(_FEWEST[1], patients)
+    ]
+
+    def share(option: tuple[int, int]) -> float:
+        return (seconds - costs.overhead(*option)) / (option[0] * costs.training)
+
+    n, people = next((option for option in options if share(option) >= _ENOUGH), max(options, key=share))
+    kept = min(max(round(steps * min(share((n, people)), 1)), 1), steps)
+    needed = min(costs.overhead(*option) + option[0] * costs.training * study.least_steps / steps for option in options)
+    words = (
+        f"A budget of {minutes:g} minutes: {n} of {seeds} seeds, {people} of {patients} patients, {kept} of {steps} "
+        f"steps."
+    )
+    if kept < study.least_steps:
+        words += f" The least that can tell takes about {needed / 60:.0f} minutes on this machine."
+    say(words)
+    ratio = kept / steps
+    return replace(
+        study,
+        base=study.base | {"data.patients": people, "train.steps": kept},
+        factors=tuple(_shortened(factor, ratio) for factor in study.factors),
+        seeds=study.seeds[:n],
+        budget=words,
+    )
+
+
+def _shortened(factor: Factor, ratio: float) -> Factor:
+    """Levels that set their steps themselves keep their proportion."""
+    levels = {
+        name: of | ({"train.steps": max(round(of["train.steps"] * ratio), 1)} if "train.steps" in of else {})
+        for name, of in factor.levels.items()
+    }
+    return replace(factor, levels=levels)
+
+
+def measure(study: Study) -> Costs:
+    """Time a few steps of each configuration, and everything else on a few patients."""
+    runs = [run for run in expand(study) if run.seed == study.seeds[0]]
+    known: dict[str, float] = {}
+    for run in runs:
+        text = _few_steps(config_of(run.settings)).to_toml() + str(run.settings["data.size"])
+        if text not in known:
+            known[text] = _step_seconds(_few_steps(config_of(run.settings)), run.settings["data.size"])
+    training = sum(
+        known[_few_steps(config_of(run.settings)).to_toml() + str(run.settings["data.size"])]
+        * run.settings["train.steps"]
+        for run in runs
+    )
+    people = min(_PILOT, (DEFAULTS | study.base)["data.patients"])
+    base = study.base | {"data.patients": people, "train.steps": 1}
+    pilot = replace(study, base=base, factors=(), seeds=study.seeds[:1])
+    with tempfile.TemporaryDirectory() as folder:
+        stages = Stages(Path(folder), "ablate", {})
+        run_all(pilot, stages)
+        seconds = stages.seconds()
+    images = 1.25 * people
+
+    def of(*starts: str) -> float:
+        return sum(value for name, value in seconds.items() if name.startswith(starts))
+
+    made, measured = of("phantoms", "shards") / images, of("embed", "probe") / images
+    return Costs(training, made, measured, of("segment"), len({run.name for run in runs}))
+
+
+def _few_steps(config: ssl_core.Config) -> ssl_core.Config:
+    return replace(config, train=replace(config.train, steps=_TIMED + 1, seed=0))
+
+
+def _step_seconds(config: ssl_core.Config, side: int) -> float:
+    rng = np.random.default_rng(0)
+    images = [torch.from_numpy(rng.integers(0, 65536, (1, side, side), dtype=np.uint16)) for _ in range(64)]
+    with tempfile.TemporaryDirectory() as folder:
+        trainer = ssl_core.Trainer(config, images, folder)
+        trainer.train_step()
+        start = time.monotonic()
+        for _ in range(_TIMED):
+            trainer.train_step()
+        return (time.monotonic() - start) / _TIMED

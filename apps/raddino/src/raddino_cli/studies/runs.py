@@ -1,0 +1,204 @@
+"""A study's runs: which there are, and doing what is missing of them.
+
+A run is an encoder, trained by some settings from one seed, with its features and what was measured of them. Runs share
+phantoms, shards and, where levels differ in the evaluation alone, the encoder. What is finished has a stamp; training
+and embedding go on within a run.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import timedelta
+from functools import partial
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import ssl_core
+
+from raddino_cli.console import bar, say
+from raddino_cli.studies.measuring import measure_masks, measure_targets
+from raddino_cli.studies.study import DEFAULTS, Settings, Study
+from raddino_cli.work.embedding import embed
+from raddino_cli.work.stages import Stages, named
+from raddino_cli.work.training import pretrain
+
+_PHANTOM_KEY = "phantoms are nobody: this key is no secret"
+Levels = tuple[str, ...]
+"""The level of each factor, in their order."""
+Measured = dict[str, Any]
+"""What `measure_targets` and `measure_masks` found, by target and by mask."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """One encoder and how it is measured."""
+
+    levels: Levels
+    seed: int
+    settings: Settings
+    """All of them, with the steps that it takes."""
+    cost: float
+    """Floating-point operations of its training."""
+
+    @property
+    def name(self) -> str:
+        """Of its folder: the same for runs that differ in the evaluation alone."""
+        of = {key: value for key, value in self.settings.items() if not key.startswith("evaluate.")}
+        digest = sha256(json.dumps(of, sort_keys=True).encode()).hexdigest()
+        return named(f"seed {self.seed}", digest)
+
+    @property
+    def overrides(self) -> list[str]:
+        """What is set over the recipe."""
+        own = {key: value for key, value in self.settings.items() if key not in DEFAULTS}
+        return [f"{key}={json.dumps(value)}" for key, value in (own | {"train.seed": self.seed}).items()]
+
+
+def combinations(study: Study) -> list[Levels]:
+    """Levels of each factor: the base's first, then one factor at a time, or all of the grid."""
+    base = tuple(factor.base for factor in study.factors)
+    if study.design == "grid":
+        every = itertools.product(*(factor.levels for factor in study.factors))
+        return [base, *(levels for levels in every if levels != base)]
+    found = [base]
+    for i, factor in enumerate(study.factors):
+        found += [(*base[:i], level, *base[i + 1 :]) for level in factor.levels if level != factor.base]
+    return found
+
+
+def expand(study: Study) -> list[Run]:
+    """All runs, seed by seed, so that a study that is stopped early has whole seeds.
+
+    Raises:
+        ssl_core.SslError: a key or value that the recipe does not have.
+    """
+    base, *others = [(levels, _settings(study, levels)) for levels in combinations(study)]
+    budget = _cost(base[1])
+    found = [(levels, *_resolved(settings, budget)) for levels, settings in (base, *others)]
+    return [Run(levels, seed, settings, cost) for seed in study.seeds for levels, settings, cost in found]
+
+
+def _settings(study: Study, levels: Levels) -> Settings:
+    found = DEFAULTS | study.base
+    for factor, level in zip(study.factors, levels, strict=True):
+        found |= factor.levels[level]
+    return found
+
+
+def config_of(settings: Settings) -> ssl_core.Config:
+    """The recipe with what is set over it."""
+    fitting = ssl_core.start_overrides(settings["pretrain.init"]) if settings["pretrain.init"] else []
+    own = [f"{key}={json.dumps(value)}" for key, value in settings.items() if key not in DEFAULTS]
+    return ssl_core.load_config(settings["pretrain.recipe"], [*fitting, *own])
+
+
+def _cost(settings: Settings) -> float:
+    config = config_of(settings)
+    return ssl_core.step_flops(config)["total"] * config.train.steps
+
+
+def _resolved(settings: Settings, budget: float) -> tuple[Settings, float]:
+    """Settings with the steps that a share or equal compute comes to, and their cost."""
+    config = config_of(settings)
+    step = ssl_core.step_flops(config)["total"]
+    steps = budget / step if settings["pretrain.equal_compute"] else config.train.steps
+    steps = max(round(steps * settings["pretrain.steps_share"]), 1)
+    return settings | {"train.steps": steps}, steps * step
+
+
+def run_all(study: Study, stages: Stages, *, workers: int | None = None) -> dict[tuple[Levels, int], Measured]:
+    """Do what is not done yet; what was measured, by levels and seed."""
+    runs = expand(study)
+    names = list(dict.fromkeys(run.name for run in runs))
+    say(f"{study.title}: {len(names)} encoders for {len(runs)} runs of {len(study.seeds)} seeds")
+    found: dict[tuple[Levels, int], Measured] = {}
+    shards: dict[str, Path] = {}
+    start = time.monotonic()
+    left, spent = sum(run.cost for run in runs), 0.0
+    for done, run in enumerate(runs, 1):
+        fresh = not stages.has(f"train-{run.name}")
+        data = str({key: value for key, value in run.settings.items() if key.startswith("data.")})
+        if data not in shards:
+            shards[data] = _data(run.settings, stages, workers)
+        found[run.levels, run.seed] = _one(run, shards[data], stages)
+        left -= run.cost
+        spent += run.cost if fresh else 0.0
+        if done < len(runs):
+            seconds = (time.monotonic() - start) / spent * left if spent else 0.0
+            eta = f", about {timedelta(seconds=round(seconds))} left" if seconds else ""
+            say(f"{study.title}: {done} of {len(runs)} runs{eta}")
+    return found
+
+
+def _one(run: Run, shards: Path, stages: Stages) -> Measured:
+    settings = run.settings
+    folder, features = stages.out / "runs" / run.name, stages.out / "runs" / run.name / "features"
+    say(f"run {run.name}: {', '.join(run.levels)}, seed {run.seed}")
+    stages.run(f"train-{run.name}", partial(_train, run, shards, folder))
+    stages.run(f"embed-{run.name}", partial(_embed, shards, folder, features, bool(settings["evaluate.masks"])))
+    found: Measured = {}
+    if probes := settings["evaluate.probes"]:
+        names = list(dict.fromkeys(name for words in probes for name in words.split("+")))
+        stage = named(f"probe {run.name}", names)
+        found |= stages.run(stage, partial(measure_targets, features, names))
+    evaluation = {key: value for key, value in settings.items() if key.startswith("evaluate.")}
+    for mask in settings["evaluate.masks"]:
+        stage = named(f"segment {run.name} {mask}", sorted(evaluation.items()))
+        found |= stages.run(stage, partial(measure_masks, features, shards, mask, settings, run.seed))
+    return found
+
+
+def _train(run: Run, shards: Path, folder: Path) -> None:
+    s = run.settings
+    init = Path(s["pretrain.init"]) if s["pretrain.init"] else None
+    pretrain(shards, folder, s["pretrain.recipe"], run.overrides, init=init, share=s["pretrain.share"])
+
+
+def _embed(shards: Path, folder: Path, features: Path, patches: bool) -> int:
+    with bar("embed") as tell:
+        return embed(shards, str(folder), features, patches=patches, progress=tell)
+
+
+def _data(settings: Settings, stages: Stages, workers: int | None) -> Path:
+    """The shards of some settings, made of phantoms that all sizes share unless there is a source."""
+    import cxr_io
+    import cxr_phantom
+
+    data = {key.removeprefix("data."): value for key, value in settings.items() if key.startswith("data.")}
+    side, place = data["size"], stages.out / "data"
+    rendered = max(data["rendered"] or side, 64)
+    phantoms = place / f"phantoms-{data['patients']}-{data['seed']}-{rendered}"
+    source = Path(data["source"]) if data["source"] else phantoms
+
+    def make() -> int:
+        with bar("phantoms") as tell:
+            return cxr_phantom.generate(
+                phantoms, patients=data["patients"], seed=data["seed"], size=rendered, workers=workers, progress=tell
+            )
+
+    def ingest() -> dict[str, Any]:
+        key = next(_keys(place), None) if data["source"] else _PHANTOM_KEY
+        with bar("ingest") as tell:
+            summary = cxr_io.ingest(
+                source, shards, labels=data["labels"] or None, short_side=side, workers=workers, key=key, progress=tell
+            )
+        return vars(summary)
+
+    if not data["source"]:
+        stages.run(phantoms.name, make)
+    shards = place / named(f"shards {side}", source.name, data)
+    stages.run(shards.name, ingest)
+    return shards
+
+
+def _keys(place: Path) -> Iterator[str]:
+    """The secret of shards that there are, for others of the same archive, so that patients stay the same."""
+    import cxr_io
+
+    for path in sorted(place.glob("shards-*.key")):
+        yield cxr_io.read_key(path)

@@ -1,0 +1,146 @@
+"""A study's results as files: `results.json`, `results.md`, `study.toml` and a plot a factor; none holds a path."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+from raddino_probes import Result
+
+from raddino_cli.console import finite
+from raddino_cli.plots import curves, intervals
+from raddino_cli.studies.analysis import Analysis, Effect, signed
+from raddino_cli.studies.runs import expand
+from raddino_cli.studies.study import DEFAULTS, Factor, Study, to_toml
+from raddino_cli.work.stages import named, write_text
+
+COLUMNS = ["in", "metric", "level", "value (95 %)", "difference (95 %)", "of each seed"]
+
+
+def write_study(study: Study, found: Analysis, out: Path, versions: dict[str, str]) -> dict[str, Any]:
+    """Write all of them; returns what `results.json` holds."""
+    public = without_paths(study)
+    results: dict[str, Any] = finite(
+        {
+            "format": 1,
+            "study": asdict(public),
+            "problem": found.problem,
+            "verdicts": [asdict(verdict) for verdict in found.verdicts],
+            "effects": [asdict(effect) for effect in found.effects],
+            "laws": [asdict(law) for law in found.laws],
+            "versions": versions,
+        }
+    )
+    for factor in study.factors:
+        write_text(out / plot_name(factor), _plot(factor, found))
+    write_text(out / "study.toml", to_toml(public))
+    write_text(out / "results.json", json.dumps(results, indent=1) + "\n")
+    write_text(out / "results.md", markdown(public, found, versions))
+    return results
+
+
+def without_paths(study: Study) -> Study:
+    """The study as others may see it: a source is named by its folder alone."""
+    own = {
+        key: Path(study.base[key]).name
+        for key in ("data.source", "data.labels", "pretrain.init")
+        if study.base.get(key)
+    }
+    levels = [
+        {
+            name: of | ({key: Path(of[key]).name} if (key := "pretrain.init") in of else {})
+            for name, of in f.levels.items()
+        }
+        for f in study.factors
+    ]
+    factors = tuple(replace(f, levels=of) for f, of in zip(study.factors, levels, strict=True))
+    return replace(study, base=study.base | own, factors=factors)
+
+
+def plot_name(factor: Factor) -> str:
+    """File of a factor's plot."""
+    return named(factor.name).rpartition("-")[0] + ".svg"
+
+
+def rows(effects: list[Effect]) -> Iterator[list[str]]:
+    """Lines of a factor's table, as `COLUMNS`."""
+    for effect in effects:
+        if effect.value is None:
+            yield [effect.on, "", effect.level, effect.reason, "", ""]
+            continue
+        at, apart = effect.value, effect.difference
+        known = f" ({at.low:.3f}-{at.high:.3f})" if at.low == at.low else ""
+        each = ", ".join(f"{value:.3f}" for value in at.seeds)
+        yield [effect.on, effect.metric, effect.level, f"{at.value:.3f}{known}", signed(apart) or "base", each]
+
+
+def sentences(found: Analysis, factor: Factor) -> list[str]:
+    """What is said of a factor: verdicts, then laws."""
+    said = [verdict.sentence for verdict in found.verdicts if verdict.factor == factor.name]
+    for law in (law for law in found.laws if law.factor == factor.name):
+        b = law.exponent
+        ends = f" ({b.low:.3f} to {b.high:.3f})" if b.low == b.low else ""
+        said.append(f"In {law.on} the error falls as {law.scale} to the power of -b, b = {b.value:.3f}{ends}.")
+    return said
+
+
+def markdown(study: Study, found: Analysis, versions: dict[str, str]) -> str:
+    """The study's page."""
+    parts = [f"# {study.title}", study.question, _set_up(study)]
+    if study.budget:
+        parts.append(study.budget)
+    if found.problem:
+        parts.append(f"**Too small to tell effect from noise**: {found.problem}.")
+    for factor in study.factors:
+        mine = [effect for effect in found.effects if effect.factor == factor.name]
+        lines = ["| " + " | ".join(COLUMNS) + " |", "|---" * len(COLUMNS) + "|"]
+        lines += ["| " + " | ".join(word.replace("|", "\\|") for word in row) + " |" for row in rows(mine)]
+        said = "\n".join(f"- {sentence}" for sentence in sentences(found, factor))
+        parts += [
+            f"## {factor.name}",
+            said,
+            f"![Differences from {factor.base}]({plot_name(factor)})",
+            "\n".join(lines),
+        ]
+    used = ", ".join(f"{name} {version}" for name, version in versions.items())
+    parts += ["## Again", f"`raddino ablate study.toml`, with {used}:", f"```toml\n{to_toml(study).strip()}\n```"]
+    return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def _set_up(study: Study) -> str:
+    """What the numbers are of."""
+    settings = DEFAULTS | study.base
+    source = settings["data.source"] or f"phantoms of {settings['data.patients']} patients"
+    steps = expand(study)[0].settings["train.steps"] if not settings["data.source"] else settings.get("train.steps", "")
+    return (
+        f"Data: {source} at {settings['data.size']} pixels. {len(study.seeds)} seeds, {steps} steps of "
+        f"{settings['pretrain.recipe']}. A value is the mean over seeds, of a linear probe (AUROC; R2 of numbers) or a "
+        f"{settings['evaluate.decoder']} decoder (Dice). A difference is from the same seeds and test patients; its "
+        "interval is for other patients and other seeds, not corrected for their number. Phantoms are not patients; "
+        "research software, not a medical device."
+    )
+
+
+def _plot(factor: Factor, found: Analysis) -> str:
+    """Curves over the scale where there is one, else differences by level."""
+    mine = [effect for effect in found.effects if effect.factor == factor.name]
+    if factor.scale:
+        at = [(effect, factor.levels[effect.level].get(factor.scale, DEFAULTS.get(factor.scale))) for effect in mine]
+        points = sorted(((float(x), effect) for effect, x in at if effect.value), key=lambda point: point[0])
+        return curves({"": [_result(e, f"{x:g}") for x, e in points]}, x=factor.scale)
+    drawn = {
+        level: [_result(effect) for effect in mine if effect.level == level and effect.difference]
+        for level in factor.levels
+        if level != factor.base
+    }
+    return intervals(drawn)
+
+
+def _result(effect: Effect, x: str = "") -> Result:
+    at = effect.value if x else effect.difference
+    assert at is not None
+    metric = effect.metric if x else f"difference in {effect.metric}"
+    return Result(effect.on, metric, at.value, at.low, at.high, at.patients, None, group=x)
