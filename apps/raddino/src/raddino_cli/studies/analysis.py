@@ -98,17 +98,22 @@ class _Table:
     def __init__(self, study: Study, found: Found, on: str, replicates: int) -> None:
         self.on, self._found, self._seeds, self._replicates = on, found, study.seeds, replicates
         self._known: dict[Any, AcrossSeeds] = {}
-        first = next(iter(found.values()))
-        names = first[on].get("labels", [on]) if on == FINDINGS else on.split("+")
-        self._columns = [self._spelt(first, name) for name in names]
-        entries = [run[column] for run in found.values() for column in self._columns]
-        self.reason = next((reason for entry in entries if (reason := entry.get("reason"))), "")
-        if not self.reason and on == FINDINGS:
-            self.reason = first[on].get("reason", "")
-        metrics = {entry["metric"] for entry in entries} if not self.reason else set()
-        if len(metrics) > 1:
-            self.reason = f"a mean of different metrics: {', '.join(sorted(metrics))}"
-        self.metric = metrics.pop() if len(metrics) == 1 else ""
+        spelt = {word.replace("_", " ").lower(): word for word in next(iter(found.values()))}
+        self._columns = [spelt[name.replace("_", " ").lower()] for name in on.split("+")]
+        if on == FINDINGS:
+            self._columns = next(iter(found.values()))[on].get("labels", [on])
+
+    def reason(self, models: Sequence[Levels]) -> str:
+        """Why the outcome of some models can't be told, or ""."""
+        runs = [self._found[levels, seed] for levels in models for seed in self._seeds]
+        entries = [run[column] for run in runs for column in self._columns]
+        metrics = sorted({entry.get("metric", "") for entry in entries})
+        reasons = [entry["reason"] for entry in entries if "reason" in entry]
+        return reasons[0] if reasons else f"a mean of {' and '.join(metrics)}" if len(metrics) > 1 else ""
+
+    def metric(self) -> str:
+        """The name of what is measured, where it can be."""
+        return next((m for run in self._found.values() if (m := run[self._columns[0]].get("metric"))), "")
 
     def across(self, models: Sequence[Levels], name: str, of: Callable[[Array], Array]) -> AcrossSeeds:
         """A combination of the metric of some models; `name` tells combinations apart."""
@@ -122,7 +127,7 @@ class _Table:
                 if run[self._columns[0]]["patients"] != first["patients"]:
                     raise ValueError("expected the same test images in all runs; an ingest left out others")
             truth[np.isnan(predictions).any((0, 1))] = np.nan
-            metric = _mean if self.metric == "dice" else self.metric
+            metric = _mean if self.metric() == "dice" else self.metric()
             predictions = np.nan_to_num(predictions)
             self._known[key] = across_seeds(
                 metric, truth, predictions, first["patients"], of, replicates=self._replicates
@@ -132,11 +137,6 @@ class _Table:
     def _part(self, run: Measured, name: str) -> Array:
         """(N, L) of a run."""
         return np.array([run[column][name] for column in self._columns], np.float64).T
-
-    @staticmethod
-    def _spelt(run: Measured, name: str) -> str:
-        plain = {word.replace("_", " ").lower(): word for word in run}
-        return plain[name.replace("_", " ").lower()]
 
 
 def _mean(_truth: Array, values: Array) -> float:
@@ -154,25 +154,25 @@ def _models(study: Study, place: int, level: str) -> list[Levels]:
 
 def _effect(study: Study, place: int, level: str, table: _Table) -> Effect:
     factor = study.factors[place]
-    if table.reason:
-        return Effect(factor.name, level, table.on, reason=table.reason)
     mine, base = _models(study, place, level), _models(study, place, factor.base)
     half = len(mine)
+    if reason := table.reason(mine) or (level != factor.base and table.reason([*mine, *base])):
+        return Effect(factor.name, level, table.on, reason=reason)
     value = table.across(mine, "value", lambda of: of.mean(0))
     if level == factor.base:
-        return Effect(factor.name, level, table.on, table.metric, value)
+        return Effect(factor.name, level, table.on, table.metric(), value)
     apart = table.across([*mine, *base], "difference", lambda of: of[:half].mean(0) - of[half:].mean(0))
-    return Effect(factor.name, level, table.on, table.metric, value, apart)
+    return Effect(factor.name, level, table.on, table.metric(), value, apart)
 
 
 def _exponent(study: Study, place: int, table: _Table) -> AcrossSeeds | None:
     """Of a straight line through the logarithms of scale and error, by least squares."""
     factor = study.factors[place]
-    if table.reason:
+    models = [_models(study, place, level)[0] for level in factor.levels]
+    if table.reason(models):
         return None
     x = np.log([scale_of(factor, level) for level in factor.levels])
     weights = (x - x.mean()) / ((x - x.mean()) ** 2).sum()
-    models = [_models(study, place, level)[0] for level in factor.levels]
 
     def falls(metrics: Array) -> Array:
         error = np.where(metrics < 1, 1 - metrics, np.nan)

@@ -31,17 +31,15 @@ class Costs:
     """Of the training of all runs of one seed."""
     image: float
     """Of making and ingesting one."""
-    run_image: float
-    """Of embedding and probing one, in one run."""
-    run: float
-    """Of a run's decoders."""
-    runs: int
-    """Of one seed."""
+    seed_image: float
+    """Of embedding and probing one, in all runs of one seed."""
+    seed: float
+    """Of the decoders of all runs of one seed."""
 
     def overhead(self, seeds: int, patients: int) -> float:
         """Of everything but training; a quarter of the patients come twice."""
         images = 1.25 * patients
-        return images * self.image + seeds * self.runs * (images * self.run_image + self.run)
+        return images * self.image + seeds * (images * self.seed_image + self.seed)
 
 
 def fit_budget(study: Study, out: Path, minutes: float, *, fresh: bool) -> Study:
@@ -108,16 +106,16 @@ def _shortened(factor: Factor, ratio: float) -> Factor:
 def measure(study: Study) -> Costs:
     """Time a few steps of each configuration, and everything else on a few patients."""
     runs = [run for run in expand(study) if run.seed == study.seeds[0]]
-    known: dict[str, float] = {}
-    for run in runs:
-        text = _few_steps(config_of(run.settings)).to_toml() + str(run.settings["data.size"])
-        if text not in known:
-            known[text] = _step_seconds(_few_steps(config_of(run.settings)), run.settings["data.size"])
-    training = sum(
-        known[_few_steps(config_of(run.settings)).to_toml() + str(run.settings["data.size"])]
-        * run.settings["train.steps"]
-        for run in runs
-    )
+    known: dict[tuple[ssl_core.Config, int], float] = {}
+    training = 0.0
+    encoders = {run.name: run for run in runs}
+    for run in encoders.values():
+        config, side = config_of(run.settings), run.settings["data.size"]
+        few = replace(config, train=replace(config.train, steps=_TIMED + 1))
+        if (few, side) not in known:
+            known[few, side] = _step_seconds(few, side)
+        cost = run.cost / (ssl_core.step_flops(config)["total"] * run.settings["train.steps"])  # of text, by operations
+        training += known[few, side] * run.settings["train.steps"] * cost
     people = min(_PILOT, (DEFAULTS | study.base)["data.patients"])
     base = study.base | {"data.patients": people, "train.steps": 1}
     pilot = replace(study, base=base, factors=(), seeds=study.seeds[:1])
@@ -131,11 +129,7 @@ def measure(study: Study) -> Costs:
         return sum(value for name, value in seconds.items() if name.startswith(starts))
 
     made, measured = of("phantoms", "shards") / images, of("embed", "probe") / images
-    return Costs(training, made, measured, of("segment"), len({run.name for run in runs}))
-
-
-def _few_steps(config: ssl_core.Config) -> ssl_core.Config:
-    return replace(config, train=replace(config.train, steps=_TIMED + 1, seed=0))
+    return Costs(training, made, len(encoders) * measured, len(runs) * of("segment"))
 
 
 def _step_seconds(config: ssl_core.Config, side: int) -> float:

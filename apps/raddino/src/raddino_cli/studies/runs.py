@@ -21,6 +21,7 @@ from typing import Any
 import ssl_core
 
 from raddino_cli.console import bar, say
+from raddino_cli.image_text import training as image_text
 from raddino_cli.studies.measuring import measure_masks, measure_targets
 from raddino_cli.studies.study import DEFAULTS, Settings, Study
 from raddino_cli.work.embedding import embed
@@ -99,13 +100,25 @@ def config_of(settings: Settings) -> ssl_core.Config:
 
 def _cost(settings: Settings) -> float:
     config = config_of(settings)
-    return ssl_core.step_flops(config)["total"] * config.train.steps
+    return step_cost(settings, config) * config.train.steps
+
+
+def step_cost(settings: Settings, config: ssl_core.Config) -> float:
+    """Floating-point operations of a step, of either way to learn."""
+    if settings["pretrain.method"] == "text":
+        return image_text.step_flops(config, pairs_of(settings))
+    return ssl_core.step_flops(config)["total"]
+
+
+def pairs_of(settings: Settings) -> image_text.Pairs:
+    """How a run learns from reports."""
+    return image_text.Pairs(**{name: settings[f"text.{name}"] for name in image_text.Pairs.__dataclass_fields__})
 
 
 def _resolved(settings: Settings, budget: float) -> tuple[Settings, float]:
     """Settings with the steps that a share or equal compute comes to, and their cost."""
     config = config_of(settings)
-    step = ssl_core.step_flops(config)["total"]
+    step = step_cost(settings, config)
     steps = budget / step if settings["pretrain.equal_compute"] else config.train.steps
     steps = max(round(steps * settings["pretrain.steps_share"]), 1)
     return settings | {"train.steps": steps}, steps * step
@@ -119,17 +132,15 @@ def run_all(study: Study, stages: Stages, *, workers: int | None = None) -> dict
     found: dict[tuple[Levels, int], Measured] = {}
     shards: dict[str, Path] = {}
     start = time.monotonic()
-    left, spent = sum(run.cost for run in runs), 0.0
+    left, spent = {run.name: run.cost for run in runs if not stages.has(f"train-{run.name}")}, 0.0
     for done, run in enumerate(runs, 1):
-        fresh = not stages.has(f"train-{run.name}")
         data = str({key: value for key, value in run.settings.items() if key.startswith("data.")})
         if data not in shards:
             shards[data] = _data(run.settings, stages, workers)
         found[run.levels, run.seed] = _one(run, shards[data], stages)
-        left -= run.cost
-        spent += run.cost if fresh else 0.0
+        spent += left.pop(run.name, 0.0)
         if done < len(runs):
-            seconds = (time.monotonic() - start) / spent * left if spent else 0.0
+            seconds = (time.monotonic() - start) / spent * sum(left.values()) if spent else 0.0
             eta = f", about {timedelta(seconds=round(seconds))} left" if seconds else ""
             say(f"{study.title}: {done} of {len(runs)} runs{eta}")
     return found
@@ -155,6 +166,11 @@ def _one(run: Run, shards: Path, stages: Stages) -> Measured:
 
 def _train(run: Run, shards: Path, folder: Path) -> None:
     s = run.settings
+    if s["pretrain.method"] == "text":
+        config = ssl_core.load_config(s["pretrain.recipe"], run.overrides)
+        with bar("image-text") as tell:
+            image_text.train(shards, folder, config, pairs_of(s), share=s["pretrain.share"], progress=tell)
+        return
     init = Path(s["pretrain.init"]) if s["pretrain.init"] else None
     pretrain(shards, folder, s["pretrain.recipe"], run.overrides, init=init, share=s["pretrain.share"])
 

@@ -14,9 +14,10 @@ from raddino_cli.console import finite
 from raddino_cli.plots import curves, intervals
 from raddino_cli.studies.analysis import Analysis, Effect, signed
 from raddino_cli.studies.runs import expand
-from raddino_cli.studies.study import DEFAULTS, Factor, Study, to_toml
+from raddino_cli.studies.study import DEFAULTS, Factor, Settings, Study, scale_of, to_toml
 from raddino_cli.work.stages import named, write_text
 
+_PATHS = ("data.source", "data.labels", "pretrain.init")
 COLUMNS = ["in", "metric", "level", "value (95 %)", "difference (95 %)", "of each seed"]
 
 
@@ -44,20 +45,14 @@ def write_study(study: Study, found: Analysis, out: Path, versions: dict[str, st
 
 def without_paths(study: Study) -> Study:
     """The study as others may see it: a source is named by its folder alone."""
-    own = {
-        key: Path(study.base[key]).name
-        for key in ("data.source", "data.labels", "pretrain.init")
-        if study.base.get(key)
-    }
-    levels = [
-        {
-            name: of | ({key: Path(of[key]).name} if (key := "pretrain.init") in of else {})
-            for name, of in f.levels.items()
-        }
-        for f in study.factors
-    ]
-    factors = tuple(replace(f, levels=of) for f, of in zip(study.factors, levels, strict=True))
-    return replace(study, base=study.base | own, factors=factors)
+
+    def public(settings: Settings) -> Settings:
+        return settings | {key: Path(settings[key]).name for key in _PATHS if settings.get(key)}
+
+    factors = tuple(
+        replace(factor, levels={name: public(of) for name, of in factor.levels.items()}) for factor in study.factors
+    )
+    return replace(study, base=public(study.base), factors=factors)
 
 
 def plot_name(factor: Factor) -> str:
@@ -128,8 +123,8 @@ def _plot(factor: Factor, found: Analysis) -> str:
     """Curves over the scale where there is one, else differences by level."""
     mine = [effect for effect in found.effects if effect.factor == factor.name]
     if factor.scale:
-        at = [(effect, factor.levels[effect.level].get(factor.scale, DEFAULTS.get(factor.scale))) for effect in mine]
-        points = sorted(((float(x), effect) for effect, x in at if effect.value), key=lambda point: point[0])
+        points = [(scale_of(factor, effect.level), effect) for effect in mine if effect.value]
+        points.sort(key=lambda point: point[0])
         return curves({"": [_result(e, f"{x:g}") for x, e in points]}, x=factor.scale)
     drawn = {
         level: [_result(effect) for effect in mine if effect.level == level and effect.difference]
