@@ -105,7 +105,7 @@ def test_killed_in_the_middle_of_a_run_it_ends_with_the_same_numbers(done: Path,
         command, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL, start_new_session=True
     ) as work:
         until = time.monotonic() + 300
-        while len(list(out.glob("runs/*/checkpoints/step-*"))) < 3 and time.monotonic() < until:
+        while len(list(out.glob("runs/*/checkpoints"))) < 2 and time.monotonic() < until:
             time.sleep(0.02)
         os.killpg(work.pid, signal.SIGKILL)  # within the second run, after a checkpoint
     assert len(list(out.glob("stages/train-*"))) == 1

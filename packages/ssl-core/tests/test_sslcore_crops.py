@@ -274,3 +274,10 @@ def test_crops_that_cannot_be_are_refused_by_key(override: str, message: str) ->
     with pytest.raises(ssl_core.SslError) as caught:
         ssl_core.load_config("cpu-tiny", [override])
     assert message in str(caught.value)
+
+
+def test_without_local_views_the_global_ones_are_the_same() -> None:
+    images = [noise(1, 40, 40, seed=k) for k in range(3)]
+    seen, local = ssl_core.make_crops(images, small(local_count=0), generator())
+    assert local.shape == (0, 1, 16, 16)
+    torch.testing.assert_close(seen, ssl_core.make_crops(images, small(), generator())[0])

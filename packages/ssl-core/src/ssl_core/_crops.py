@@ -52,7 +52,7 @@ def make_crops(
         (two, config.global_scale, config.blur[1], config.solarise),
         (local, config.local_scale, config.blur[2], 0.0),
     ]
-    for out, scale, blur, solarise in groups:
+    for out, scale, blur, solarise in groups if config.local_count else groups[:2]:
         count = len(out) // len(images)
         mine = (torch.arange(count)[:, None] * total + torch.arange(first, first + len(images))).flatten()
         draws = [values[mine] for values in _draw_places(count * total, scale, axes, config, generator)]

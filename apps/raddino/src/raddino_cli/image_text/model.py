@@ -32,7 +32,8 @@ class TextEncoder(nn.Module):
         empty[:, 0] = False
         x = self.layers(self.words(numbers) + self.places[: numbers.shape[1]], src_key_padding_mask=empty)
         kept = (~empty).unsqueeze(2)
-        return (x * kept).sum(1) / kept.sum(1)
+        mean: Tensor = (x * kept).sum(1) / kept.sum(1)
+        return mean
 
 
 class ImageText(nn.Module):
@@ -52,7 +53,7 @@ class ImageText(nn.Module):
         seen = F.normalize(self.image_projection(self.image(views).cls).float(), dim=1)
         said = F.normalize(self.text_projection(self.text(numbers)).float(), dim=1)
         own = torch.arange(len(said), device=said.device)
-        logits = [part @ said.T * self.scale.clamp(max=_HOTTEST).exp() for part in seen.split(len(said))]
+        logits = [part @ said.T * self.scale.clamp(max=_HOTTEST).exp() for part in seen.chunk(len(seen) // len(said))]
         loss = torch.stack([symmetric_loss(each) for each in logits]).mean()
         right = torch.stack([(each.argmax(1) == own).float().mean() for each in logits]).mean()
         return loss, right

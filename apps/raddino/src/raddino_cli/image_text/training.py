@@ -116,14 +116,14 @@ def _cut(log: Path, step: int) -> None:
 
 
 def _read(shards: Path, pairs: Pairs, share: float) -> tuple[list[Tensor], Tensor, Vocabulary]:
-    kept = [
-        sample for sample in read_split(shards, "train") if sample.report and is_chosen(sample.meta["patient"], share)
-    ]
-    if not kept:
+    images, reports = [], []
+    for sample in read_split(shards, "train"):
+        if sample.report and is_chosen(sample.meta["patient"], share):
+            images.append(torch.from_numpy(np.ascontiguousarray(square(sample.image)))[None])
+            reports.append(with_patient(sample.report, sample.meta) if pairs.mentions else sample.report)
+    if not images:
         raise NothingToMeasureError(f"expected images with reports in the split train of {shards}, found none")
-    reports = [with_patient(sample.report, sample.meta) if pairs.mentions else sample.report for sample in kept]
     vocabulary = Vocabulary.of(reports)
-    images = [torch.from_numpy(np.ascontiguousarray(square(sample.image)))[None] for sample in kept]
     return images, vocabulary.encode(reports, pairs.length), vocabulary
 
 
@@ -155,7 +155,8 @@ def _views(config: ssl_core.Config, images: list[Tensor], step: int) -> Tensor:
     """Two global views of each image, view-major."""
     chance = torch.Generator().manual_seed((config.train.seed << 32) + step)
     crops = dataclasses.replace(config.crops, local_count=0)
-    return ssl_core.make_crops([ssl_core.to_unit(image) for image in images], crops, chance)[0]
+    views: Tensor = ssl_core.make_crops([ssl_core.to_unit(image) for image in images], crops, chance)[0]
+    return views
 
 
 def _rate(config: ssl_core.Config, pairs: Pairs, step: int) -> float:

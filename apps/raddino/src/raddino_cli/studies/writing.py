@@ -97,7 +97,7 @@ def markdown(study: Study, found: Analysis, versions: dict[str, str]) -> str:
         parts += [
             f"## {factor.name}",
             said,
-            f"![Differences from {factor.base}]({plot_name(factor)})",
+            f"![{factor.name}]({plot_name(factor)})",
             "\n".join(lines),
         ]
     used = ", ".join(f"{name} {version}" for name, version in versions.items())
