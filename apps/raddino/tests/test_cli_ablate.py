@@ -131,6 +131,22 @@ def test_a_budget_is_kept_by_a_folder_and_says_when_it_is_too_small(raddino: Run
     assert "measuring" not in again.stderr
 
 
+@pytest.mark.slow
+def test_reports_and_a_part_of_the_patients_are_levels_and_one_seed_can_not_tell(raddino: Run, tmp_path: Path) -> None:
+    study, out = tmp_path / "text.toml", tmp_path / "out"
+    level = '{pretrain.method = "text", text.batch_size = 16, pretrain.share = 0.5}'
+    study.write_text(TINY.replace("{optim.base_lr = 1e-9}", level).replace("[0, 1]", "[0]"))
+    ended = raddino("ablate", study, "--out", out, "--replicates", 50)
+    assert ended.returncode == 0, ended.stderr
+    assert "Can't tell whether learning helps" in ended.stdout
+    assert "too small to tell effect from noise: one seed" in ended.stdout
+    lists = sorted((path.read_text().splitlines() for path in out.glob("runs/*/training.csv")), key=len)
+    assert len(lists) == 2
+    assert 0.3 < (len(lists[0]) - 2) / (len(lists[1]) - 2) < 0.7
+    assert set(lists[0]) < set(lists[1])
+    assert len(list(out.glob("runs/*/image-text.json"))) == 1
+
+
 def test_the_list_has_every_built_in_study(raddino: Run) -> None:
     from raddino_cli.studies.study import built_in
 

@@ -8,6 +8,7 @@ from raddino_cli.studies.analysis import analyse
 from raddino_cli.studies.budget import Costs, scale
 from raddino_cli.studies.runs import combinations, expand
 from raddino_cli.studies.study import Study, built_in, load_study, parse_study, to_toml
+from raddino_cli.work.images import is_chosen
 
 STUDY = """
 title = "Made up"
@@ -150,6 +151,12 @@ def test_equal_compute_and_shares_of_steps_are_resolved() -> None:
     base, deep = (next(r for r in expand(wide) if r.levels == (level, "all")) for level in ("both", "one"))
     assert deep.settings["train.steps"] < base.settings["train.steps"]
     assert deep.cost == pytest.approx(base.cost, rel=0.01)
+
+
+def test_a_larger_share_of_the_patients_holds_every_smaller_one() -> None:
+    chosen = [{f"p{i}" for i in range(2000) if is_chosen(f"p{i}", share)} for share in (0.0, 0.25, 0.5, 1.0)]
+    assert chosen[0] < chosen[1] < chosen[2] < chosen[3]
+    assert [len(people) for people in chosen] == pytest.approx([0, 500, 1000, 2000], abs=80)
 
 
 def test_runs_that_differ_in_their_evaluation_alone_share_an_encoder() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterator
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -67,7 +68,7 @@ def rows(effects: list[Effect]) -> Iterator[list[str]]:
             yield [effect.on, "", effect.level, effect.reason, "", ""]
             continue
         at, apart = effect.value, effect.difference
-        known = f" ({at.low:.3f}-{at.high:.3f})" if at.low == at.low else ""
+        known = "" if math.isnan(at.low) else f" ({at.low:.3f} to {at.high:.3f})"
         each = ", ".join(f"{value:.3f}" for value in at.seeds)
         yield [effect.on, effect.metric, effect.level, f"{at.value:.3f}{known}", signed(apart) or "base", each]
 
@@ -77,7 +78,7 @@ def sentences(found: Analysis, factor: Factor) -> list[str]:
     said = [verdict.sentence for verdict in found.verdicts if verdict.factor == factor.name]
     for law in (law for law in found.laws if law.factor == factor.name):
         b = law.exponent
-        ends = f" ({b.low:.3f} to {b.high:.3f})" if b.low == b.low else ""
+        ends = "" if math.isnan(b.low) else f" ({b.low:.3f} to {b.high:.3f})"
         said.append(f"In {law.on} the error falls as {law.scale} to the power of -b, b = {b.value:.3f}{ends}.")
     return said
 
@@ -94,12 +95,7 @@ def markdown(study: Study, found: Analysis, versions: dict[str, str]) -> str:
         lines = ["| " + " | ".join(COLUMNS) + " |", "|---" * len(COLUMNS) + "|"]
         lines += ["| " + " | ".join(word.replace("|", "\\|") for word in row) + " |" for row in rows(mine)]
         said = "\n".join(f"- {sentence}" for sentence in sentences(found, factor))
-        parts += [
-            f"## {factor.name}",
-            said,
-            f"![{factor.name}]({plot_name(factor)})",
-            "\n".join(lines),
-        ]
+        parts += [f"## {factor.name}", said, f"![{factor.name}]({plot_name(factor)})", "\n".join(lines)]
     used = ", ".join(f"{name} {version}" for name, version in versions.items())
     parts += ["## Again", f"`raddino ablate study.toml`, with {used}:", f"```toml\n{to_toml(study).strip()}\n```"]
     return "\n\n".join(part for part in parts if part) + "\n"
@@ -109,7 +105,7 @@ def _set_up(study: Study) -> str:
     """What the numbers are of."""
     settings = DEFAULTS | study.base
     source = settings["data.source"] or f"phantoms of {settings['data.patients']} patients"
-    steps = expand(study)[0].settings["train.steps"] if not settings["data.source"] else settings.get("train.steps", "")
+    steps = expand(replace(study, factors=()))[0].settings["train.steps"]
     return (
         f"Data: {source} at {settings['data.size']} pixels. {len(study.seeds)} seeds, {steps} steps of "
         f"{settings['pretrain.recipe']}. A value is the mean over seeds, of a linear probe (AUROC; R2 of numbers) or a "
