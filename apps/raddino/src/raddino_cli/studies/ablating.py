@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from raddino_cli.studies.analysis import Analysis, analyse
-from raddino_cli.studies.budget import fit_budget
+from raddino_cli.studies.budget import fit_budget, keep_budget
 from raddino_cli.studies.runs import expand, run_all
-from raddino_cli.studies.study import Study, to_toml
+from raddino_cli.studies.study import Study
 from raddino_cli.studies.writing import write_study
 from raddino_cli.work.demo import PACKAGES
 from raddino_cli.work.stages import Stages
@@ -32,8 +32,9 @@ def ablate(
     study = asked if budget is None else fit_budget(asked, out, budget, fresh=fresh)
     expand(study)  # what a recipe refuses is told before a folder is made
     versions = {name: version(name) for name in (*PACKAGES, "torch")}
-    scaled = None if budget is None else {"minutes": budget, "asked": to_toml(asked), "given": to_toml(study)}
-    stages = Stages(out, "ablate", {**_settings(study), "budget": scaled, "versions": versions}, fresh=fresh)
+    stages = Stages(out, "ablate", {**_settings(study), "budget": budget, "versions": versions}, fresh=fresh)
+    if budget is not None:
+        keep_budget(asked, study, out, budget)
     found = analyse(study, run_all(study, stages, workers=workers), replicates=replicates)
     return study, found, write_study(study, found, out, versions)
 

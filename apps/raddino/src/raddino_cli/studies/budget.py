@@ -15,8 +15,9 @@ import torch
 from raddino_cli.console import say
 from raddino_cli.studies.runs import config_of, expand, run_all
 from raddino_cli.studies.study import DEFAULTS, Factor, Study, parse_study, to_toml
-from raddino_cli.work.stages import Stages
+from raddino_cli.work.stages import Stages, write_text
 
+_NOTE = "budget.json"
 _PILOT = 60  # patients that are made, embedded and measured to know what that costs
 _TIMED = 3  # steps of each configuration that are timed, after one that is not
 _ENOUGH = 0.5  # of the steps: where fewer are left, seeds and then patients are given up for them
@@ -48,15 +49,21 @@ def fit_budget(study: Study, out: Path, minutes: float, *, fresh: bool) -> Study
     Raises:
         ValueError: a study of somebody's images, of which it isn't known what they cost.
     """
-    note = out / "ablate.json"
+    note = out / _NOTE
     if note.exists() and not fresh:
-        before = json.loads(note.read_bytes()).get("budget") or {}
-        if before.get("minutes") == minutes and before.get("asked") == to_toml(study):
+        before = json.loads(note.read_bytes())
+        if (before["minutes"], before["asked"]) == (minutes, to_toml(study)):
             return parse_study(before["given"])
     if study.base.get("data.source"):
         raise ValueError("expected a study on phantoms with --budget; set train.steps and seeds of this one yourself")
     say("measuring what a step and an image cost here")
     return scale(study, minutes, measure(study))
+
+
+def keep_budget(asked: Study, given: Study, out: Path, minutes: float) -> None:
+    """Note what a budget has made of a study, for the next time it is started in this folder."""
+    note = {"minutes": minutes, "asked": to_toml(asked), "given": to_toml(given)}
+    write_text(out / _NOTE, json.dumps(note, indent=1) + "\n")
 
 
 def scale(study: Study, minutes: float, costs: Costs) -> Study:
