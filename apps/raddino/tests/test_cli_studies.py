@@ -197,18 +197,18 @@ def test_what_is_wrong_with_a_study_is_named(change: tuple[str, str], words: str
 
 
 def test_a_budget_gives_up_seeds_and_patients_before_half_of_the_steps() -> None:
-    study = parse_study(STUDY)
+    study = parse_study(STUDY.replace("[0, 1, 2]", "[0, 1, 2, 3]"))
     costs = Costs(training=1000, image=0.01, seed_image=0.01, seed=10)
     whole = scale(study, 100, costs)
-    assert (len(whole.seeds), whole.base["train.steps"], whole.base["data.patients"]) == (3, 200, 1000)
-    less = scale(study, 25, costs)
-    assert len(less.seeds) == 2
+    assert (len(whole.seeds), whole.base["train.steps"], whole.base["data.patients"]) == (4, 200, 1000)
+    less = scale(study, 30, costs)
+    assert len(less.seeds) == 3
     assert 100 <= less.base["train.steps"] < 200
-    assert costs.overhead(2, less.base["data.patients"]) + 2 * 1000 * less.base["train.steps"] / 200 <= 25 * 60 + 10
+    assert costs.overhead(3, less.base["data.patients"]) + 3 * 1000 * less.base["train.steps"] / 200 <= 30 * 60 + 10
 
 
 def test_a_budget_that_is_too_small_says_what_would_do() -> None:
     study = scale(parse_study(STUDY), 2, Costs(training=1000, image=0.01, seed_image=0.01, seed=10))
     assert study.base["train.steps"] < study.least_steps
-    assert "The least that can tell takes about 17 minutes" in study.budget
+    assert "The least that can tell takes about 26 minutes" in study.budget
     assert analyse(study, found(study, {"one": 0.01}), replicates=50).problem

@@ -21,7 +21,7 @@ _NOTE = "budget.json"
 _PILOT = 60  # patients that are made, embedded and measured to know what that costs
 _TIMED = 3  # steps of each configuration that are timed, after one that is not
 _ENOUGH = 0.5  # of the steps: where fewer are left, seeds and then patients are given up for them
-_FEWEST = (2, 250)  # seeds and patients that are kept
+_FEWEST = (3, 250)  # seeds and patients that are kept: the interval of two seeds is three times that of three
 
 
 @dataclass(frozen=True)
