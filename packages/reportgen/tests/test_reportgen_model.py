@@ -12,13 +12,14 @@ import raddino_reportgen as rg
 torch = pytest.importorskip("torch", reason="torch is absent; pip install 'raddino-reportgen[model]'")
 pytest.importorskip("transformers", reason="transformers is absent; pip install 'raddino-reportgen[model]'")
 from raddino_reportgen import model as rm  # noqa: E402
+from raddino_reportgen.model._agreement import agree  # noqa: E402
 from raddino_reportgen.model._data import IGNORED, encode, fill_prompt, read_tokens  # noqa: E402
 from raddino_reportgen.model._train import learning_rate  # noqa: E402
 
 SAYINGS = ("No effusion. Heart is normal.", "Large left effusion.", "The heart is enlarged. No nodule.")
 RECIPE = replace(
-    rm.load_recipe("tiny"), width=32, depth=2, heads=2, vocabulary=300, steps=60, batch_size=8, learning_rate=1e-2,
-    warmup=5, checkpoint_every=20, max_report=40,
+    rm.load_recipe("tiny"), projector="mlp", width=32, depth=2, heads=2, vocabulary=300, steps=60, batch_size=8,
+    learning_rate=1e-2, warmup=5, checkpoint_every=20, max_report=40,
 )  # fmt: skip
 
 
@@ -100,6 +101,30 @@ def test_a_batch_writes_what_each_image_alone_would(trained: tuple[rm.Reporter, 
         assert together == alone
     sampled = rm.Decoding(temperature=1.0, top_p=0.9)
     assert trained[0].generate(tokens, None, sampled) == trained[0].generate(tokens, None, sampled)
+
+
+def test_of_several_samples_the_one_that_agrees_is_kept(trained: tuple[rm.Reporter, Path]) -> None:
+    drafts = [["Effusion.", ""], ["Effusion and edema.", "Edema."], ["Effusion, edema and nodule.", ""]]
+    assert agree(drafts) == ["Effusion and edema.", ""]
+    assert agree(drafts[:1]) == drafts[0]
+    tokens = examples().tokens[:5]
+    decoding = rm.Decoding(temperature=1.0, samples=4)
+    assert trained[0].generate(tokens, None, decoding) == list(examples().reports[:5])
+
+
+def test_the_resampler_knows_where_a_token_is() -> None:
+    projector = rm.Resampler(4, 6, 8, 1, 2)
+    tokens = torch.randn(1, 4, 6)
+    assert not torch.allclose(projector(tokens), projector(tokens.flip(1)))
+
+
+def test_what_all_images_share_at_a_place_is_left_out() -> None:
+    known = examples()
+    tokens = known.tokens.astype(np.float32) + 100 * np.arange(4)[None, :, None]
+    reporter = rm.Reporter.build(RECIPE, rm.Examples(tokens, known.reports))
+    seen = (torch.from_numpy(tokens) - reporter.mean) * reporter.scale
+    torch.testing.assert_close(seen.mean(dim=0), torch.zeros(4, 6), atol=1e-3, rtol=0)
+    assert float(seen.std()) == pytest.approx(1, abs=0.05)
 
 
 def test_the_loss_is_of_the_report_alone() -> None:
@@ -186,6 +211,8 @@ def test_bad_input_is_named(tmp_path: Path, trained: tuple[rm.Reporter, Path]) -
         rm.Reporter.build(replace(RECIPE, max_report=2000), examples()).generate(examples().tokens[:1])
     with pytest.raises(rg.ReportError, match="set one"):
         trained[0].generate(examples().tokens[:1], None, rm.Decoding(beams=2, temperature=1.0))
+    with pytest.raises(rg.ReportError, match="temperature above 0"):
+        trained[0].generate(examples().tokens[:1], None, rm.Decoding(samples=2))
     with pytest.raises(rg.ReportError, match="adapt=full"):
         rm.Reporter.build(replace(RECIPE, adapt="lora"), examples())
     with pytest.raises(rg.ReportError, match=r"at .*absent"):

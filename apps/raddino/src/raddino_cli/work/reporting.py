@@ -13,7 +13,7 @@ import raddino_reportgen as rg
 from numpy.typing import NDArray
 
 from raddino_cli.work.features import Features, NothingToMeasureError, load_features
-from raddino_cli.work.scoring import as_rows
+from raddino_cli.work.scoring import Measures, as_rows
 from raddino_cli.work.stages import write_text
 
 DEMO_METRICS = ("bleu4", "rouge_l", "f1_14_micro")
@@ -54,7 +54,14 @@ def demo_scores(folder: Path) -> dict[str, dict[str, Any]]:
 
 
 def evaluate(
-    folder: Path, written: list[Path], *, section: str, uncertain: str, replicates: int, seed: int = 0
+    folder: Path,
+    written: list[Path],
+    *,
+    section: str = "findings",
+    uncertain: str = "present",
+    replicates: int = 500,
+    seed: int = 0,
+    measures: Measures | None = None,
 ) -> dict[str, Any]:
     """`pairs`, `counts`, `systems` {name: {metric: score}} and `differences`, of reports on the test images.
 
@@ -71,13 +78,19 @@ def evaluate(
         "shuffled": [retrieved[i] for i in shuffled],
     }
     patients = features.column("patient")[test.rows].tolist()
-    options: dict[str, Any] = {"uncertain": uncertain, "replicates": replicates, "seed": seed}
+    measures = measures or Measures()
+    options: dict[str, Any] = {
+        "uncertain": uncertain, "replicates": replicates, "seed": seed, "labeller": measures.labeller,
+    }  # fmt: skip
     first = next(iter(systems))
     return {
         "pairs": len(test.texts),
         "counts": dict(test.left_out),
         "systems": {
-            name: as_rows(rg.evaluate(said, test.texts, patients, **options)) for name, said in systems.items()
+            name: as_rows(
+                rg.evaluate(said, test.texts, patients, per_pair=measures.per_pair(said, test.texts), **options)
+            )
+            for name, said in systems.items()
         },
         "differences": {
             f"{first} - {name}": as_rows(rg.compare(systems[first], said, test.texts, patients, **options))

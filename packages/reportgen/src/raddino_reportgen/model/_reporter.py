@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from raddino_reportgen._errors import ReportError
+from raddino_reportgen.model._agreement import agree
 from raddino_reportgen.model._data import Batch, Examples, collate, encode, fill_prompt, read_tokens
 from raddino_reportgen.model._language import (
     check_tokenizer,
@@ -32,11 +33,15 @@ _FORMAT = 1
 
 @dataclass(frozen=True)
 class Decoding:
-    """How to write: greedy; the best of `beams`; or sampled at a `temperature` above 0 from the likeliest `top_p`."""
+    """How to write: greedy; the best of `beams`; or sampled at a `temperature` above 0 from the likeliest `top_p`.
+
+    Of several `samples` the one is kept whose findings agree best with the others'.
+    """
 
     beams: int = 1
     temperature: float = 0.0
     top_p: float = 1.0
+    samples: int = 1
     seed: int = 0
 
 
@@ -56,11 +61,12 @@ class Reporter(nn.Module):
         if recipe.projector == "mlp":
             self.projector, self.images = Mlp(dim, width, recipe.projector_layers), tokens
         else:
-            self.projector = Resampler(dim, width, recipe.projector_layers, recipe.queries)
+            self.projector = Resampler(tokens, dim, width, recipe.projector_layers, recipe.queries)
             self.images = recipe.queries
-        # Tokens of unlike encoders have unlike sizes; those of the training set are brought to mean 0 and variance 1.
-        self.register_buffer("mean", torch.zeros(dim))
-        self.register_buffer("scale", torch.ones(dim))
+        # Tokens of unlike encoders have unlike sizes; those of the training set are brought to mean 0 and variance 1,
+        # each place by itself: what all radiographs share there says nothing.
+        self.register_buffer("mean", torch.zeros(tokens, dim))
+        self.register_buffer("scale", torch.ones(tokens, dim))
         self.language = _adapted(language, recipe)
 
     @classmethod
@@ -78,9 +84,10 @@ class Reporter(nn.Module):
         found = cls(recipe, language, tokenizer, tokens, dim)
         if tokens:
             rows = np.linspace(0, len(examples.reports) - 1, min(512, len(examples.reports))).astype(int)
-            sample = read_tokens(examples, rows).numpy().reshape(-1, dim)
-            found.mean.copy_(torch.from_numpy(sample.mean(axis=0)))
-            found.scale.copy_(torch.from_numpy(1 / np.maximum(sample.std(axis=0), 1e-6)))
+            sample = read_tokens(examples, rows)
+            found.mean.copy_(sample.mean(dim=0))
+            least = 1e-2 * float(sample.std(correction=0)) + 1e-6  # of a channel that hardly changes at its place
+            found.scale.copy_(1 / sample.std(dim=0, correction=0).clamp(min=least))
         return found
 
     @property
@@ -137,21 +144,26 @@ class Reporter(nn.Module):
         device = next(self.parameters()).device
         torch.manual_seed(decoding.seed)
         self.eval()
+        options = _options(decoding)
         said: list[str] = []
         for start in range(0, len(tokens), batch_size):
             rows = np.arange(start, min(start + batch_size, len(tokens)))
             batch = on_device(self.batch(examples, rows, written=False), device)
-            written = self.language.generate(
-                inputs_embeds=self.embed(read_tokens(examples, rows).to(device), batch),
-                attention_mask=batch.mask,
-                max_new_tokens=self.recipe.max_report,
-                pad_token_id=self.tokenizer.pad_token_id,
-                **_options(decoding),
-            )
-            said += [text.strip() for text in self.tokenizer.batch_decode(written, skip_special_tokens=True)]
+            embeddings = self.embed(read_tokens(examples, rows).to(device), batch)
+            said += agree([self._write(embeddings, batch, options) for _ in range(decoding.samples)])
             if progress:
                 progress(len(said), len(tokens))
         return said
+
+    def _write(self, embeddings: Tensor, batch: Batch, options: Mapping[str, Any]) -> list[str]:
+        written = self.language.generate(
+            inputs_embeds=embeddings,
+            attention_mask=batch.mask,
+            max_new_tokens=self.recipe.max_report,
+            pad_token_id=self.tokenizer.pad_token_id,
+            **options,
+        )
+        return [text.strip() for text in self.tokenizer.batch_decode(written, skip_special_tokens=True)]
 
     def save(self, folder: Path) -> None:
         """Write `reporter.json`, `projector.safetensors`, `language/` (or LoRA's adapter) and `tokenizer/`."""
@@ -203,6 +215,8 @@ def _options(decoding: Decoding) -> dict[str, Any]:
         raise ReportError(f"expected beams from 1, a temperature from 0 and top_p above 0 up to 1; got {decoding}")
     if decoding.temperature and decoding.beams > 1:
         raise ReportError("expected beams or sampling, got both; set one")
+    if decoding.samples < 1 or (decoding.samples > 1 and not decoding.temperature):
+        raise ReportError(f"expected samples from 1, and a temperature above 0 for more than one; got {decoding}")
     if decoding.temperature:
         return {"do_sample": True, "temperature": decoding.temperature, "top_p": decoding.top_p, "top_k": 0}
     return {"do_sample": False, "num_beams": decoding.beams}
