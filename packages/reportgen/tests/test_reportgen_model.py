@@ -118,6 +118,13 @@ def test_the_resampler_knows_where_a_token_is() -> None:
     assert not torch.allclose(projector(tokens), projector(tokens.flip(1)))
 
 
+def test_words_alone_are_learned_where_there_are_no_tokens() -> None:
+    words = rm.Examples(np.zeros((3, 0, 1), np.float32), SAYINGS)
+    reporter = rm.Reporter.build(replace(RECIPE, projector="resampler"), words)
+    assert reporter.images == 0
+    assert 1 < rm.perplexity(reporter, words) < 2 * RECIPE.vocabulary
+
+
 def test_what_all_images_share_at_a_place_is_left_out() -> None:
     known = examples()
     tokens = known.tokens.astype(np.float32) + 100 * np.arange(4)[None, :, None]

@@ -58,7 +58,7 @@ class Reporter(nn.Module):
         self.recipe, self.tokenizer, self.tokens, self.dim = recipe, tokenizer, tokens, dim
         torch.manual_seed(recipe.seed)
         self.projector: nn.Module
-        if recipe.projector == "mlp":
+        if recipe.projector == "mlp" or not tokens:
             self.projector, self.images = Mlp(dim, width, recipe.projector_layers), tokens
         else:
             self.projector = Resampler(tokens, dim, width, recipe.projector_layers, recipe.queries)
