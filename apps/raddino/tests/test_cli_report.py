@@ -1,6 +1,7 @@
 """Facts about `raddino report`: text files scored, a reporter trained and measured."""
 
 import json
+import shutil
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -9,6 +10,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from raddino_cli.work.features import load_features
+from raddino_cli.work.reporting import reports_of
+from raddino_cli.work.writing import examples_of
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 TRUTH = "Left effusion.\nNo edema.\n\nRib fracture.\n"
@@ -84,6 +88,31 @@ def test_a_reporter_trains_writes_and_beats_every_baseline(raddino: Run, feature
     low = found["systems"]["said"]["f1_14_micro"]["low"]
     assert all(low > s["f1_14_micro"]["high"] for name, s in found["systems"].items() if name != "said")
     assert found["differences"]["said - retrieval"]["f1_14_micro"]["low"] > 0
+
+
+def test_a_lateral_image_is_shown_and_not_reported(raddino: Run, features: Path, tmp_path: Path) -> None:
+    both = tmp_path / "both"
+    shutil.copytree(features, both)
+    table = pq.read_table(features / "samples.parquet").to_pydict()
+    table["study"] = [f"s{i // 2}" for i in range(60)]
+    table["view"] = ["PA", "LATERAL"] * 30
+    pq.write_table(pa.table(table), both / "samples.parquet")
+    known = load_features(both)
+    test = reports_of(known, "test")
+    assert test.rows.tolist() == list(range(40, 60, 2))
+    assert test.left_out == {"lateral images": 11}
+    assert examples_of(known, test).views["lateral"].tolist() == list(range(41, 60, 2))
+    assert examples_of(load_features(features), test).views["lateral"].tolist() == [-1] * 10
+
+
+def test_published_weights_measure_more(raddino: Run, tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text(TRUTH)
+    (tmp_path / "weights" / "radgraph").mkdir(parents=True)
+    command = ["report", "evaluate", "--references", tmp_path / "a.txt", "--candidates", tmp_path / "a.txt"]
+    done = raddino(*command, "--published", tmp_path)
+    assert "chexbert/chexbert.pth" in done.stderr
+    done = raddino(*command, "--published", tmp_path / "weights")
+    assert "weights.th" in done.stderr
 
 
 def test_what_a_reporter_needs_is_said(raddino: Run, features: Path, tmp_path: Path) -> None:

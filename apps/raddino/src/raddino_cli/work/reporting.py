@@ -29,13 +29,16 @@ class Split:
 
 
 def reports_of(features: Features, split: str, section: str = "findings") -> Split:
-    """Reports of a split; none at all is a `NothingToMeasureError`."""
+    """Reports of a split's images that aren't lateral; none at all is a `NothingToMeasureError`."""
     rows = features.rows(split)
     texts = features.samples["report"]
+    lateral = np.array(features.samples.get("view", [None] * len(texts)))[rows] == "LATERAL"
+    rows = rows[~lateral]
     if not any(texts[row] for row in rows):
         raise NothingToMeasureError(f"expected reports in the split {split}, found none; ingest a source that has them")
     chosen = rg.choose([texts[row] for row in rows], section)
-    return Split(rows[chosen.rows], chosen.texts, chosen.left_out)
+    left_out = chosen.left_out + Counter({"lateral images": int(lateral.sum())})  # a sum keeps what is above 0
+    return Split(rows[chosen.rows], chosen.texts, left_out)
 
 
 def retrieve(features: Features, section: str = "findings") -> tuple[Split, list[str]]:
