@@ -10,9 +10,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import torch
 from raddino_cli.work.features import load_features
 from raddino_cli.work.reporting import reports_of
 from raddino_cli.work.writing import examples_of
+from transformers import BertConfig, BertModel
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 TRUTH = "Left effusion.\nNo edema.\n\nRib fracture.\n"
@@ -88,6 +90,7 @@ def test_a_reporter_trains_writes_and_beats_every_baseline(raddino: Run, feature
     low = found["systems"]["said"]["f1_14_micro"]["low"]
     assert all(low > s["f1_14_micro"]["high"] for name, s in found["systems"].items() if name != "said")
     assert found["differences"]["said - retrieval"]["f1_14_micro"]["low"] > 0
+    assert found["findings"]["Cardiomegaly"]["omission"]["value"] == 0
 
 
 def test_a_lateral_image_is_shown_and_not_reported(raddino: Run, features: Path, tmp_path: Path) -> None:
@@ -113,6 +116,26 @@ def test_published_weights_measure_more(raddino: Run, tmp_path: Path) -> None:
     assert "chexbert/chexbert.pth" in done.stderr
     done = raddino(*command, "--published", tmp_path / "weights")
     assert "weights.th" in done.stderr
+    (tmp_path / "weights" / "radgraph").rename(tmp_path / "weights" / "none")
+    write_chexbert(tmp_path / "weights" / "chexbert")
+    found = json.loads(raddino(*command, "--published", tmp_path / "weights", "--json").stdout)
+    scores = found["systems"]["candidates"]
+    assert scores["chexbert_similarity"]["value"] == pytest.approx(1, abs=1e-5)
+    assert scores["f1_14_micro"]["value"] != 1  # its heads say that nothing is there, where the rules find an effusion
+
+
+def write_chexbert(folder: Path) -> None:
+    """A stand-in in CheXbert's layout, whose heads all say "not mentioned"."""
+    words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "left", "effusion"]
+    sizes = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 1, "intermediate_size": 8}
+    bert = BertModel(BertConfig(vocab_size=len(words), **sizes))
+    weights = {f"bert.{name}": value for name, value in bert.state_dict().items()}
+    for i in range(14):
+        weights[f"linear_heads.{i}.weight"] = torch.zeros(4 if i < 13 else 2, 16)
+        weights[f"linear_heads.{i}.bias"] = torch.eye(4 if i < 13 else 2)[0]
+    folder.mkdir()
+    (folder / "vocab.txt").write_text("\n".join(words) + "\n")
+    torch.save({"model_state_dict": weights}, folder / "chexbert.pth")
 
 
 def test_what_a_reporter_needs_is_said(raddino: Run, features: Path, tmp_path: Path) -> None:

@@ -180,7 +180,7 @@ def test_a_published_checkpoint_is_adapted(tmp_path: Path, adapt: str) -> None:
     base = rm.small_language_model(RECIPE, tokenizer)
     base.save_pretrained(tmp_path / "base")
     tokenizer.save_pretrained(tmp_path / "base")
-    recipe = replace(RECIPE, adapt=adapt, steps=3, lora_rank=2)
+    recipe = replace(RECIPE, adapt=adapt, steps=3, lora_rank=2, pack=100)
     reporter = rm.train(rm.Reporter.build(recipe, examples(), tmp_path / "base"), examples(), tmp_path / "run")
     trainable = {name for name, p in reporter.named_parameters() if p.requires_grad}
     assert all("lora" in name or name.startswith("projector") for name in trainable)

@@ -66,10 +66,11 @@ def evaluate(
     seed: int = 0,
     measures: Measures | None = None,
 ) -> dict[str, Any]:
-    """`pairs`, `counts`, `systems` {name: {metric: score}} and `differences`, of reports on the test images.
+    """`pairs`, `counts`, `systems` {name: {metric: score}}, `findings` and `differences`, of the test images' reports.
 
     The systems are retrieval, the most frequent report, retrieval for shuffled images, and each file of `written`,
-    which `report generate` wrote; `differences` are the first file's minus each other system's, paired.
+    which `report generate` wrote; `findings` are the first system's by finding, and `differences` those of its scores
+    from each other system's, paired.
     """
     features = load_features(folder)
     train, (test, retrieved) = reports_of(features, "train", section), retrieve(features, section)
@@ -94,6 +95,9 @@ def evaluate(
                 rg.evaluate(said, test.texts, patients, per_pair=measures.per_pair(said, test.texts), **options)
             )
             for name, said in systems.items()
+        },
+        "findings": {
+            name: as_rows(part) for name, part in rg.findings(systems[first], test.texts, patients, **options).items()
         },
         "differences": {
             f"{first} - {name}": as_rows(rg.compare(systems[first], said, test.texts, patients, **options))

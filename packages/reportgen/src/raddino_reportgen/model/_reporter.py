@@ -65,7 +65,8 @@ class Reporter(nn.Module):
     def __init__(self, recipe: Recipe, language: Any, tokenizer: Any, tokens: int, dim: int) -> None:
         super().__init__()
         check_tokenizer(language, tokenizer, "the recipe")
-        if recipe.pack and "position_ids" not in inspect.signature(language.forward).parameters:
+        base = language.get_base_model() if hasattr(language, "peft_config") else language
+        if recipe.pack and "position_ids" not in inspect.signature(base.forward).parameters:
             raise ReportError(f"expected a language model that takes positions, to pack; {type(language).__name__} "
                               "doesn't: set pack=0")  # fmt: skip
         width = language.get_input_embeddings().weight.shape[1]
