@@ -13,12 +13,13 @@ import time
 from pathlib import Path
 from typing import Any
 
+import raddino_reportgen as rg
 from raddino_cli.console import bar, say
-from raddino_cli.work.features import load_features
-from raddino_cli.work.reporting import evaluate, write_reports
+from raddino_cli.work.features import Features, load_features
+from raddino_cli.work.reporting import Split, evaluate, reports_of, write_reports
 from raddino_cli.work.stages import write_text
 from raddino_cli.work.writing import train_reporter, write_with
-from raddino_reportgen.model import Decoding
+from raddino_reportgen.model import Decoding, agree
 
 METRICS = {
     "f1_14_micro": "F1-14 micro", "f1_14_macro": "F1-14 macro", "hallucination": "hallucination",
@@ -26,7 +27,8 @@ METRICS = {
 }  # fmt: skip
 SYSTEMS = {
     "reporter": "reporter", "blind": "reporter, shuffled images", "greedy": "reporter, greedy",
-    "retrieval": "nearest training image", "shuffled": "the same, shuffled images",
+    "sixteen": "of the 16 nearest training images", "retrieval": "nearest training image",
+    "shuffled": "nearest training image, shuffled images",
     "most frequent": "most frequent report",
 }  # fmt: skip
 DRAFTS = Decoding(temperature=1.0, samples=16)
@@ -49,9 +51,18 @@ def run(features: Path, out: Path, overrides: list[str]) -> str:
             with bar(name) as tell:
                 test, said = write_with(known, out / "run", decoding, shuffled=shuffled, progress=tell)
             write_reports(written[-1], known, test, said)
+    written.append(out / "sixteen.jsonl")
+    write_reports(written[-1], known, *_of_nearest(known, DRAFTS.samples))
     found = evaluate(features, written)
     say(f"{time.monotonic() - start:.0f} s since this command began")
     return _table(found, trained)
+
+
+def _of_nearest(known: Features, count: int) -> tuple[Split, list[str]]:
+    """Of each test image the report that agrees best among those of so many nearest training images."""
+    train, test = reports_of(known, "train"), reports_of(known, "test")
+    rows = rg.Retrieval(known.cls[train.rows], train.texts).ranked(known.cls[test.rows], count)
+    return test, agree([[train.texts[row] for row in column] for column in rows.T])
 
 
 def _table(found: dict[str, Any], trained: dict[str, Any]) -> str:
@@ -65,7 +76,7 @@ def _table(found: dict[str, Any], trained: dict[str, Any]) -> str:
     lines += ["", f"{trained['reports']} reports to learn from; perplexity of validation reports "
                   f"{trained['val_perplexity']:.3f} a token.", ""]  # fmt: skip
     low = systems["reporter"]["f1_14_micro"]["low"]
-    for name in ("retrieval", "most frequent", "shuffled", "blind"):
+    for name in ("retrieval", "most frequent", "shuffled", "blind", "sixteen"):
         holds = "yes" if low > systems[name]["f1_14_micro"]["high"] else "no"
         gain = found["differences"][f"reporter - {name}"]["f1_14_micro"]
         lines.append(f"- Micro F1's interval lies above that of {SYSTEMS[name]}: {holds}; difference {_cell(gain)}.")
