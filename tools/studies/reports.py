@@ -27,7 +27,7 @@ METRICS = {
 }  # fmt: skip
 SYSTEMS = {
     "reporter": "reporter", "blind": "reporter, shuffled images", "greedy": "reporter, greedy",
-    "sixteen": "of the 16 nearest training images", "retrieval": "nearest training image",
+    "sixteen": "16 nearest training images", "retrieval": "nearest training image",
     "shuffled": "nearest training image, shuffled images",
     "most frequent": "most frequent report",
 }  # fmt: skip
