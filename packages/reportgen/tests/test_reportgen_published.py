@@ -311,6 +311,7 @@ def test_a_report_longer_than_berts_positions_is_read_in_parts(radgraph: Path) -
 
 
 def test_later_radgraphs_split_words_otherwise() -> None:
+    pytest.importorskip("torch", reason="torch is absent; pip install 'raddino-reportgen[model]'")
     from raddino_reportgen.published._radgraph_model import split_words
 
     text = "A 5.2-cm (large) nodule, 50%."
