@@ -80,9 +80,11 @@ def process_group(
     if kind == "cuda":
         torch.cuda.set_device(place)
     try:
+        store = _store_of_restart() if init_method == "env://" else None
         dist.init_process_group(
             "nccl" if kind == "cuda" else "gloo",
-            init_method=init_method,
+            init_method=None if store else init_method,
+            store=store,
             timeout=None if timeout is None else timedelta(seconds=timeout),
             rank=int(os.environ["RANK"]),
             world_size=int(os.environ["WORLD_SIZE"]),
@@ -97,6 +99,19 @@ def process_group(
         yield place
     finally:
         dist.destroy_process_group()
+
+
+def _store_of_restart() -> dist.Store | None:
+    """Where processes meet that one torchrun started: a place of its own for each restart.
+
+    torch 2.14 keeps one store over restarts, and in it addresses of processes that are dead. On several hosts, whose
+    counts of restarts may differ, TORCH_DISABLE_SHARE_RDZV_TCP_STORE=1 gives each restart a store of its own.
+    """
+    known = os.environ
+    if known.get("TORCHELASTIC_USE_AGENT_STORE") != "True" or known.get("GROUP_WORLD_SIZE") != "1":
+        return None
+    store = dist.TCPStore(known["MASTER_ADDR"], int(known["MASTER_PORT"]), is_master=False)
+    return dist.PrefixStore(f"restart-{known['TORCHELASTIC_RESTART_COUNT']}", store)
 
 
 def whole(tensor: Tensor) -> Tensor:
