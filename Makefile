@@ -10,7 +10,7 @@ setup: $(VENV)/.ready
 $(VENV)/.ready: pyproject.toml constraints.txt $(addsuffix /pyproject.toml,$(PACKAGES))
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	test -x $(BIN)/uv || $(BIN)/python -m pip install --quiet uv
-	$(BIN)/uv pip install --quiet --python $(BIN)/python --constraints constraints.txt --group dev $(foreach package,$(PACKAGES),-e './$(package)[test]')
+	$(BIN)/uv pip install --quiet --compile-bytecode --python $(BIN)/python --constraints constraints.txt --group dev $(foreach package,$(PACKAGES),-e './$(package)[test]')
 	touch $@
 
 demo: setup  ## the whole pipeline on synthetic radiographs; ends with runs/demo/report.html

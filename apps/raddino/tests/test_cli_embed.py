@@ -77,6 +77,20 @@ def test_layers_are_a_choice_of_probes(shards: Path, tmp_path: Path) -> None:
     assert list(load_features(tmp_path / "pooled").choices) == ["class"]  # its class token is the mean patch
 
 
+def test_a_grid_is_the_mean_of_patches_in_cells_and_a_choice_of_probes(shards: Path, tmp_path: Path) -> None:
+    embed(shards, "timm:test_vit", tmp_path / "f", grid=2, patches=True)
+    features = load_features(tmp_path / "f")
+    assert features.grid is not None
+    assert features.patches is not None
+    _, _, high, wide = features.patches.shape
+    corner = features.patches[:, :, : high // 2, wide // 2 :].astype(np.float32).mean((2, 3))
+    np.testing.assert_allclose(features.grid[:, :, 0, 1], corner, atol=2e-3)  # patches are kept in 16 bits
+    chosen = features.choices["class and 2 x 2 patches"]
+    np.testing.assert_array_equal(chosen, np.concatenate((features.cls, features.grid.reshape(23, -1)), axis=1))
+    with pytest.raises(ValueError, match=f"a grid of at most {high} cells a side"):
+        embed(shards, "timm:test_vit", tmp_path / "other", grid=high + 1)
+
+
 def stop_after(images: int, shards: Path, out: Path, **options: object) -> None:
     """Stop as a signal would, at any image."""
 

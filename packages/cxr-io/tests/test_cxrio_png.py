@@ -29,6 +29,11 @@ def test_png_keeps_every_pixel_and_pillow_reads_the_same(pixels: np.ndarray) -> 
     assert np.array_equal(cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED), pixels)
 
 
+def test_png_of_noise_whose_sum_overflows_is_read() -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (4_200, 4_200), np.uint8)
+    assert np.array_equal(unpng(png(pixels)), pixels)  # differences of noise are noise: 2 ** 31.07 in all
+
+
 def test_png_of_other_programs_is_read(tmp_path: Path) -> None:
     pixels = np.add.outer(np.arange(60), np.arange(50)).astype(np.uint16) * 300
     for name, image in (

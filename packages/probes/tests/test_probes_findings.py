@@ -86,6 +86,20 @@ def test_neighbours_are_rows_whose_own_finding_is_known():
             assert probe.predictions["auroc"][row, i] == pytest.approx(expected)
 
 
+def test_training_rows_without_any_target_change_nothing():
+    train, val, test = _splits()
+    more = np.random.default_rng(1).normal(5, 3, size=(50, train.features["class"].shape[1]))
+    wider = Findings(
+        {name: np.concatenate((x, more[:, : x.shape[1]])) for name, x in train.features.items()},
+        np.concatenate((train.targets, np.full((50, len(NAMES)), np.nan))),
+        np.concatenate((train.patients, [f"unknown {i}" for i in range(50)])),
+        NAMES,
+    )
+    one, other = (probe_findings(t, val, test, replicates=10) for t in (train, wider))
+    assert one.choices == other.choices
+    np.testing.assert_array_equal(one.predictions["auroc"], other.predictions["auroc"])
+
+
 def test_thresholds_and_choices_come_from_val_and_nothing_from_test():
     train, val, test = _splits()
     probe = probe_findings(train, val, test, metrics=BINARY, replicates=50)

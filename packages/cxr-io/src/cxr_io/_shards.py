@@ -65,7 +65,7 @@ def decode(key: str, files: dict[str, bytes]) -> Sample:
             raise CxrError("damaged", f"expected a grey image in sample {key}, got {image.ndim} dimensions")
         return Sample(
             key,
-            image.astype(np.uint16) * np.uint16(257)
+            np.multiply(image, 257, dtype=np.uint16)
             if image.dtype == np.uint8
             else image.astype(np.uint16, copy=False),
             json.loads(files["json"]),

@@ -42,14 +42,16 @@ def fit_linear(
 ) -> Fitted:
     """Log odds of the model, fitted to train alone, whose features and C have the best AUROC on val.
 
-    Every column of train and val holds both classes. Ties go to the first features and the strongest penalty.
+    Every column of train and val holds both classes; rows of train without any target are left out.
+    Ties go to the first features and the strongest penalty.
     """
     count = len(train.names)
     best, picked = np.full(count, -np.inf), np.zeros(count, int)
     odds, heads = np.empty((len(val), count)), [LinearHead("", np.empty(0), 0, np.empty(0), np.empty(0))] * count
+    told = ~np.isnan(train.targets).all(axis=1)  # rows of no known target would only make the problem larger
     for name, matrix in train.features.items():
-        mean, deviation = moments(matrix)
-        fitted = solver((matrix - mean) / deviation, train.targets, strengths)
+        mean, deviation = moments(matrix[told])
+        fitted = solver((matrix[told] - mean) / deviation, train.targets[told], strengths)
         on_val = fitted.log_odds((val.features[name] - mean) / deviation)
         for i in range(count):
             known = ~np.isnan(val.targets[:, i])

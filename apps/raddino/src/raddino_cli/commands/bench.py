@@ -40,6 +40,9 @@ def command(
     shots: Annotated[str, typer.Option(help="Also from so many images of each class, such as 1,4,16.")] = "",
     patches: Annotated[bool, typer.Option("--patches", help="Keep patch tokens too (attentive probes do).")] = False,
     layers: Annotated[int, typer.Option(min=1, help="Also class tokens of so many of the last layers, such as 4.")] = 1,
+    grid: Annotated[
+        int, typer.Option(min=0, help="Also patch tokens averaged in so many cells a side, such as 5.")
+    ] = 0,
     trained_on: Annotated[
         list[str] | None,
         typer.Option(
@@ -78,6 +81,7 @@ def command(
         method=method,
         patches=patches,
         layers=layers,
+        grid=grid,
         beyond=_words(beyond),
         by=_words(by),
         shots=tuple(_number(word) for word in _words(shots)),

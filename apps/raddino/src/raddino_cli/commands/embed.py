@@ -20,6 +20,9 @@ def command(
     out: Annotated[Path, typer.Option(help="Folder to write.")],
     patches: Annotated[bool, typer.Option("--patches", help="Keep patch tokens too (seg needs them).")] = False,
     layers: Annotated[int, typer.Option(min=1, help="Class tokens of so many of the last layers.")] = 1,
+    grid: Annotated[
+        int, typer.Option(min=0, help="Patch tokens averaged in so many cells a side, for probes of where things are.")
+    ] = 0,
     fit: Annotated[
         str, typer.Option(help="released (as the encoder's authors did), letterbox (whole image), crop or stretch.")
     ] = "released",
@@ -42,7 +45,7 @@ def command(
 
     with bar("embed") as progress:
         count = embed(
-            shards, encoder, out, patches=patches, layers=layers, fit=fit, batch_size=batch_size, device=device,
-            dtype=dtype, progress=progress,
+            shards, encoder, out, patches=patches, layers=layers, grid=grid, fit=fit, batch_size=batch_size,
+            device=device, dtype=dtype, progress=progress,
         )  # fmt: skip
     typer.echo(f"features of {count} images in {out}")

@@ -58,6 +58,8 @@ class Settings:
     """Whether patch tokens are kept; an attentive probe needs them."""
     layers: int = 1
     """Whose class tokens probes may read, as far as an encoder has so many."""
+    grid: int = 0
+    """Cells a side in which probes may read averaged patch tokens, as far as an encoder has so many patches."""
     beyond: tuple[str, ...] = ()
     """Confounders."""
     by: tuple[str, ...] = ()
@@ -106,7 +108,7 @@ def bench(
     tables, leaks = {}, {}
     for spec in settings.encoders:
         patches = settings.patches or settings.method == "attentive"
-        features, digest = _embedded(shards, spec, patches, settings.layers, stages)
+        features, digest = _embedded(shards, spec, patches, settings, stages)
         tables[spec] = _Table(spec, features, digest, settings, known, stages)
         if listed := training_list(spec, trained_on or {}):
             leaks[spec] = find_leaks(listed, features, shards)
@@ -160,9 +162,10 @@ def _shards(source: Path, out: Path, short_side: int, workers: int | None) -> Pa
     return shards
 
 
-def _embedded(shards: Path, spec: str, patches: bool, layers: int, stages: Stages) -> tuple[Features, str]:
+def _embedded(shards: Path, spec: str, patches: bool, settings: Settings, stages: Stages) -> tuple[Features, str]:
     """An encoder's features, and the digest of all that they depend on."""
-    asked = (spec, patches, layers) if layers > 1 else (spec, patches)
+    layers, grid = settings.layers, settings.grid
+    asked = (spec, patches, layers, grid)
     hashed = sha256(repr(asked).encode() + (shards / "index.json").read_bytes())
     for path in _files(spec):
         with path.open("rb") as file:
@@ -171,9 +174,12 @@ def _embedded(shards: Path, spec: str, patches: bool, layers: int, stages: Stage
     folder = stages.out / "features" / _named(spec, digest)
 
     def work() -> int:
-        most = raddino_encoders.load(spec).most_layers if layers > 1 else 1
+        model = raddino_encoders.load(spec)
+        most, side = model.most_layers, model.image_size // model.patch_size
         with bar(f"embed {spec}") as tell:
-            return embed(shards, spec, folder, patches=patches, layers=min(layers, most), progress=tell)
+            return embed(
+                shards, spec, folder, patches=patches, layers=min(layers, most), grid=min(grid, side), progress=tell
+            )
 
     stages.run(_named(f"embed {spec}", digest), work)
     return load_features(folder), digest

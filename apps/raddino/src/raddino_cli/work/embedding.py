@@ -20,6 +20,7 @@ import raddino_encoders
 import torch
 from cxr_io import Sample, ShardStream, info
 from numpy.typing import NDArray
+from torch.nn.functional import adaptive_avg_pool2d
 
 from raddino_cli.console import Progress
 from raddino_cli.work.features import FORMAT, SPLITS, digest, write_samples
@@ -48,6 +49,7 @@ def embed(
     *,
     patches: bool = False,
     layers: int = 1,
+    grid: int = 0,
     fit: str = "released",
     batch_size: int | None = None,
     device: str = "auto",
@@ -62,18 +64,20 @@ def embed(
     place, kind = choose(device, dtype)
     model = raddino_encoders.load(encoder, device=place, dtype=kind)
     splits = _splits(shards)
-    settings = _settings(model, shards, patches, layers, fit)
+    side = model.image_size // model.patch_size
+    if grid > side:
+        raise ValueError(f"expected a grid of at most {side} cells a side, as {model.name} has patches, got {grid}")
+    settings = {**_settings(model, shards, fit), "patches": patches, "layers": layers, "grid": grid}
     facts = _read(out / "features.json")
     if facts and {name: facts.get(name) for name in settings} == settings:
         return int(facts["rows"])
-    side = model.image_size // model.patch_size
     size = batch_size or (_MOST_IMAGES if place != "cpu" else min(max(_MOST_TOKENS // side**2, 1), _MOST_IMAGES))
     streams = {split: ShardStream(shards, split=split) for split in splits}
     total = sum(len(stream) for stream in streams.values())
     with _Part(out.with_name(out.name + ".part"), settings) as part:
         batches = _batches(streams, part, size)
         for batch, x in _prepared(batches, lambda images: model.preprocess(images, fit=_fit(fit))):
-            part.add(batch, tokens_of(model, x, patches=patches, layers=layers))
+            part.add(batch, tokens_of(model, x, patches=patches, layers=layers, grid=grid))
             if progress:
                 progress(part.rows, total)
     return part.finish(out)
@@ -96,7 +100,7 @@ def choose(device: str, dtype: str) -> tuple[str, torch.dtype]:
 
 
 def tokens_of(
-    model: raddino_encoders.Encoder, x: torch.Tensor, *, patches: bool, layers: int
+    model: raddino_encoders.Encoder, x: torch.Tensor, *, patches: bool, layers: int, grid: int
 ) -> dict[str, NDArray[np.generic]]:
     """Rows of each array of a folder of features, for a preprocessed batch."""
     found = model.encode_layers(x, layers)
@@ -106,6 +110,8 @@ def tokens_of(
         rows["mean"] = last.patches.mean((2, 3)).cpu().numpy()
     if layers > 1:
         rows["layers"] = torch.stack([tokens.cls for tokens in found], 1).cpu().numpy()
+    if grid:
+        rows["grid"] = adaptive_avg_pool2d(last.patches.float(), grid).cpu().numpy()
     if patches:
         rows["patches"] = last.patches.half().cpu().numpy()
     return rows
@@ -201,8 +207,8 @@ class _Part:
         return self.rows
 
 
-def _settings(model: raddino_encoders.Encoder, shards: Path, patches: bool, layers: int, fit: str) -> dict[str, Any]:
-    """What the features are a function of."""
+def _settings(model: raddino_encoders.Encoder, shards: Path, fit: str) -> dict[str, Any]:
+    """What the features are a function of, besides which of them are kept."""
     preprocessing = model.preprocessing
     return {
         "encoder": model.name,
@@ -216,8 +222,6 @@ def _settings(model: raddino_encoders.Encoder, shards: Path, patches: bool, laye
             "resample": preprocessing.resample, "source": preprocessing.source,
         },
         "class_token": "mean of the patch tokens" if model.pooled else "its own",
-        "patches": patches,
-        "layers": layers,
         "shards": sha256((shards / "index.json").read_bytes()).hexdigest(),
     }  # fmt: skip
 

@@ -1,4 +1,4 @@
-"""Features on disk: `cls.npy`, `mean.npy`, `layers.npy`, `patches.npy`, `samples.parquet`, `features.json`."""
+"""Features on disk: arrays `<name>.npy` with a row an image, `samples.parquet` and `features.json`."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ FORMAT = 2
 SPLITS = ("train", "val", "test")
 _TEXTS = ("key", "split", "patient", "study", "view", "sex", "manufacturer", "report")
 _NUMBERS = ("age", "height_cm", "weight_kg", "bmi")
-_OPTIONAL = ("mean", "layers", "patches")
+_OPTIONAL = ("mean", "layers", "grid", "patches")
 _GROUP = 2048  # rows of a table in memory
 
 
@@ -35,7 +35,8 @@ class Features:
     """Frozen features of N images, on disk until used; `samples` by column.
 
     `cls` (N, D) class tokens, `patches` (N, D, h, w), `mean` (N, D) of the patch tokens, `layers` (N, L, D) the class
-    tokens of the last L layers; `facts` is `features.json`.
+    tokens of the last L layers, `grid` (N, D, g, g) the patch tokens averaged in g x g cells; `facts` is
+    `features.json`.
     """
 
     cls: NDArray[np.float32]
@@ -44,11 +45,13 @@ class Features:
     encoder: str
     mean: NDArray[np.float32] | None = None
     layers: NDArray[np.float32] | None = None
+    grid: NDArray[np.float32] | None = None
     facts: dict[str, Any] = field(default_factory=dict)
 
     @cached_property
     def choices(self) -> dict[str, NDArray[np.float64]]:
-        """What a linear probe may read, by name, (N, D): the class token, with the mean patch, of several layers."""
+        """What a linear probe may read, by name, (N, D): the class token, with the mean patch, of several layers, with
+        the patches of each cell of a grid."""
         cls = self.cls.astype(np.float64)
         found = {"class": cls}
         mean = self.mean
@@ -59,6 +62,9 @@ class Features:
             found["class and mean patch"] = np.concatenate((cls, mean), axis=1)
         if self.layers is not None:
             found[f"class of {self.layers.shape[1]} layers"] = self.layers.reshape(len(cls), -1).astype(np.float64)
+        if self.grid is not None:
+            side, cells = self.grid.shape[-1], self.grid.reshape(len(cls), -1)
+            found[f"class and {side} x {side} patches"] = np.concatenate((cls, cells), axis=1)
         return found
 
     def rows(self, split: str) -> NDArray[np.intp]:
@@ -106,9 +112,7 @@ def load_features(folder: Path) -> Features:
             raise ValueError(f"{folder}: expected as many rows as samples, {len(keys)}, got {len(array)} in {name}.npy")
     if facts.get("keys", digest(keys)) != digest(keys):
         raise ValueError(f"{folder}: expected samples.parquet in the order of the features, got another; embed again")
-    return Features(
-        arrays.pop("cls"), arrays.get("patches"), samples, encoder, arrays.get("mean"), arrays.get("layers"), facts
-    )
+    return Features(arrays.pop("cls"), arrays.pop("patches", None), samples, encoder, facts=facts, **arrays)
 
 
 def digest(keys: Iterable[str]) -> str:
