@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
 import time
+import uuid
 from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ import torch
 from cxr_io import Cluster, Sample, ShardStream, info
 
 from raddino_cli.console import Progress
-from raddino_cli.work.encoding import Encoded, Encoding, Piece, encode, encode_piece, prepare, read, settle
+from raddino_cli.work.encoding import Encoded, Encoding, Piece, encode, encode_piece, forget, prepare, read, settle
 from raddino_cli.work.features import FORMAT, SPLITS, digest, write_samples
 from raddino_cli.work.growing import GrowingArray
 from raddino_cli.work.stages import write_text
@@ -55,9 +56,13 @@ def embed(
         raise ValueError(f"expected an executor of {', '.join(EXECUTORS)}; got {executor!r}")
     if address and executor != "ray":
         raise ValueError(f"expected --executor ray with the address of a cluster, {address}; got {executor}")
-    encoding = Encoding(shards.absolute(), encoder, patches, layers, grid, fit, device, dtype)
+    encoding = Encoding(
+        shards, encoder, patches, layers, grid, fit, device, dtype, folder=Path.cwd(), call=uuid.uuid4().hex
+    )
     splits = _splits(shards)
-    with Cluster(address) if executor == "ray" else nullcontext() as cluster:
+    with contextlib.ExitStack() as stack:
+        stack.callback(forget)
+        cluster = stack.enter_context(Cluster(address)) if executor == "ray" else None
         encoding, settings, size = cluster.run(settle, encoding) if cluster else settle(encoding)
         facts = _read(out / "features.json")
         if facts and {name: facts.get(name) for name in settings} == settings:

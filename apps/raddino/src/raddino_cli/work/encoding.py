@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import os
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -32,6 +33,10 @@ class Encoding:
     fit: str = "released"
     device: str = "auto"
     dtype: str = "auto"
+    folder: Path = Path()
+    """Where relative paths start."""
+    call: str = ""
+    """Of `embed`: what one call has loaded is not kept for the next, when a run may have other weights."""
 
 
 @dataclass(frozen=True)
@@ -54,7 +59,8 @@ class Encoded:
 
 @functools.lru_cache(maxsize=1)
 def encoder_of(encoding: Encoding) -> raddino_encoders.Encoder:
-    """The encoder, loaded once a process."""
+    """The encoder, loaded once by each process."""
+    os.chdir(encoding.folder)
     place, kind = choose(encoding.device, encoding.dtype)
     return raddino_encoders.load(encoding.encoder, device=place, dtype=kind)
 
@@ -76,7 +82,7 @@ def settle(encoding: Encoding) -> tuple[Encoding, dict[str, Any], int]:
 
 def read(encoding: Encoding, piece: Piece) -> list[Sample]:
     """The images of a piece that can be read."""
-    stream, samples = _stream(encoding.shards, piece.split), []
+    stream, samples = _stream(encoding, piece.split), []
     stream.load_state_dict({**stream.state_dict(), "position": piece.start})
     for sample in stream:
         position = stream.state_dict()["position"]
@@ -109,9 +115,15 @@ def encode_piece(encoding: Encoding, piece: Piece) -> Encoded:
     return encode(encoding, piece, samples, prepare(encoding, samples))
 
 
+def forget() -> None:
+    """Let go of the encoder and the shards."""
+    encoder_of.cache_clear()
+    _stream.cache_clear()
+
+
 @functools.lru_cache(maxsize=4)
-def _stream(shards: Path, split: str) -> ShardStream:
-    return ShardStream(shards, split=split)
+def _stream(encoding: Encoding, split: str) -> ShardStream:
+    return ShardStream(encoding.folder / encoding.shards, split=split)
 
 
 def choose(device: str, dtype: str) -> tuple[str, torch.dtype]:
