@@ -10,6 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from raddino_cli.work.mapping import map_targets
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 
@@ -139,3 +140,25 @@ def test_what_cannot_be_asked_is_one_line(raddino: Run, features: Path, words: l
     assert done.returncode == 1
     assert done.stderr.strip().splitlines()[-1].startswith("error: ")
     assert says in done.stderr
+
+
+def test_maps_show_which_patches_speak_for_a_label(raddino: Run, features: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "features"
+    shutil.copytree(features, folder)
+    done = raddino("probe", folder, "--maps", tmp_path / "maps.svg")
+    assert done.returncode == 1
+    assert "embed with --patches" in done.stderr
+    cls = np.load(folder / "cls.npy")
+    patches = 0.1 * np.random.default_rng(0).normal(size=(*cls.shape, 3, 4))
+    patches[:, :, 2, 1] += cls  # there, and nowhere else, is what the class token knows
+    np.save(folder / "patches.npy", patches.astype(np.float16))
+    np.save(folder / "mean.npy", patches.mean((2, 3)).astype(np.float32))
+    done = raddino("probe", folder, "--target", "effusion", "--target", "age", "--maps", tmp_path / "maps.svg")
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "maps.svg").read_text().count("<image") == 2 * 4  # four maps, each with its scale
+    ((name, maps),) = map_targets(folder, ["effusion"]).items()
+    assert name == "effusion"
+    for told in (maps.having - maps.without, maps.of_patient):
+        assert np.unravel_index(told.argmax(), told.shape) == (2, 1)
+    with pytest.raises(ValueError, match="got numbers alone"):
+        map_targets(folder, ["age"])

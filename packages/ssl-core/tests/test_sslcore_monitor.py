@@ -1,5 +1,6 @@
 """What a run says about itself: probes, signs of collapse, and words where a setting is unusual."""
 
+import json
 import logging
 import math
 from pathlib import Path
@@ -86,6 +87,30 @@ def test_tensorboard_gets_what_the_metrics_file_gets(tmp_path: Path) -> None:
     events = accumulator.EventAccumulator(str(tmp_path / "tensorboard")).Reload()
     assert {"loss", "lr", "rankme"} <= set(events.Tags()["scalars"])
     assert [event.step for event in events.Scalars("loss")] == [1, 2]
+
+
+def test_mlflow_gets_what_the_metrics_file_gets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    mlflow = pytest.importorskip("mlflow")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"file:{tmp_path}/mlruns")
+    monkeypatch.setenv("MLFLOW_ALLOW_FILE_STORE", "true")
+    run = tmp_path / "first"
+    ssl_core.Trainer(config("train.logger=mlflow", "train.steps=2"), images(), run, device="cpu").fit()
+    mlflow.end_run()
+    (found,) = mlflow.search_runs(output_format="list")
+    assert found.info.run_name == "first"
+    history = mlflow.MlflowClient().get_metric_history(found.info.run_id, "loss")
+    rows = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+    assert [(metric.step, metric.value) for metric in history] == [(row["step"], row["loss"]) for row in rows]
+
+
+def test_wandb_keeps_a_run_offline(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    wandb = pytest.importorskip("wandb")
+    monkeypatch.setenv("WANDB_MODE", "offline")
+    ssl_core.Trainer(config("train.logger=wandb", "train.steps=2"), images(), tmp_path / "first", device="cpu").fit()
+    wandb.finish()
+    (kept,) = (tmp_path / "first" / "wandb").glob("offline-run-*/*.wandb")
+    for line in (tmp_path / "first" / "metrics.jsonl").read_text().splitlines():
+        assert json.dumps(json.loads(line)["loss"]).encode() in kept.read_bytes()
 
 
 def test_a_tracker_that_is_not_installed_is_named_with_its_pip_line(tmp_path: Path) -> None:

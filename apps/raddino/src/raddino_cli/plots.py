@@ -11,6 +11,8 @@ import numpy as np
 from matplotlib.figure import Figure
 from raddino_probes import Result
 
+from raddino_cli.work.mapping import Maps
+
 _GREY = "#888"
 STYLE = {"svg.hashsalt": "raddino", "font.family": "sans-serif", "axes.edgecolor": _GREY, "text.color": _GREY}
 STYLE |= {"axes.labelcolor": _GREY, "xtick.color": _GREY, "ytick.color": _GREY, "axes.titlecolor": _GREY}
@@ -69,6 +71,24 @@ def curves(results: Mapping[str, Sequence[Result]]) -> str:
 
 def _words(result: Result) -> str:
     return f"{result.name} {result.group}".strip()
+
+
+def maps(found: Mapping[str, Maps]) -> str:
+    """Log odds by patch, a row a target: of images without it, with it, the difference, and of one patient."""
+    columns = ("without", "with", "difference", "one patient")
+    with _figure((2.2 * len(columns), 1.9 * len(found))) as figure:
+        rows = figure.subplots(len(found), len(columns), squeeze=False)
+        for axis, title in zip(rows[0], columns, strict=True):
+            axis.set_title(title, fontsize=9)
+        for axes, (name, of) in zip(rows, found.items(), strict=True):
+            axes[0].set_ylabel(name, fontsize=9)
+            for axis, values in zip(axes, (of.without, of.having, of.having - of.without, of.of_patient), strict=True):
+                most = float(np.abs(values).max())
+                image = axis.imshow(values, cmap="RdBu_r", vmin=-most, vmax=most)
+                axis.set_xticks([])
+                axis.set_yticks([])
+                figure.colorbar(image, ax=axis, shrink=0.7).ax.tick_params(labelsize=7)
+        return svg(figure)
 
 
 @contextmanager

@@ -24,6 +24,10 @@ def command(
     by: Annotated[
         list[str] | None, typer.Option(help="Also by sex, age, view or manufacturer; may be repeated.")
     ] = None,
+    maps: Annotated[
+        Path | None,
+        typer.Option(help="SVG to write: which patches speak for each label, sex or view (needs patch tokens)."),
+    ] = None,
     replicates: Annotated[int, typer.Option(help="Bootstrap replicates.")] = 1000,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
@@ -32,7 +36,8 @@ def command(
     Examples:
     `raddino probe features/first --target sex --target age`,
     `raddino probe features/first --method knn --by sex --by view`,
-    `raddino probe features/first --target effusion --shots 1,4,16,64 --json`
+    `raddino probe features/first --target effusion --shots 1,4,16,64 --json`,
+    `raddino probe features/first --target sex --maps sex.svg`
     """
     from raddino_cli.console import bar, print_json, table
     from raddino_cli.work.probing import probe, words
@@ -42,6 +47,12 @@ def command(
             features, target, method=method, shots=_numbers(shots), by=by or (), replicates=replicates,
             progress=progress,
         )  # fmt: skip
+    if maps:
+        from raddino_cli import plots
+        from raddino_cli.work.mapping import map_targets
+        from raddino_cli.work.stages import write_text
+
+        write_text(maps, plots.maps(map_targets(features, target)))
     if as_json:
         print_json(found)
         return
