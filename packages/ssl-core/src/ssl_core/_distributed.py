@@ -10,6 +10,7 @@ from datetime import timedelta
 import torch
 import torch.distributed as dist
 from torch import Tensor
+from torch._C._distributed_c10d import PrefixStore, Store, TCPStore
 from torch.distributed.tensor import DTensor, distribute_tensor
 
 from ssl_core._errors import SslError
@@ -101,7 +102,7 @@ def process_group(
         dist.destroy_process_group()
 
 
-def _store_of_restart() -> dist.Store | None:
+def _store_of_restart() -> Store | None:
     """Where processes meet that one torchrun started: a place of its own for each restart.
 
     torch 2.14 keeps one store over restarts, and in it addresses of processes that are dead. On several hosts, whose
@@ -110,8 +111,8 @@ def _store_of_restart() -> dist.Store | None:
     known = os.environ
     if known.get("TORCHELASTIC_USE_AGENT_STORE") != "True" or known.get("GROUP_WORLD_SIZE") != "1":
         return None
-    store = dist.TCPStore(known["MASTER_ADDR"], int(known["MASTER_PORT"]), is_master=False)
-    return dist.PrefixStore(f"restart-{known['TORCHELASTIC_RESTART_COUNT']}", store)
+    store = TCPStore(known["MASTER_ADDR"], int(known["MASTER_PORT"]), is_master=False)
+    return PrefixStore(f"restart-{known['TORCHELASTIC_RESTART_COUNT']}", store)
 
 
 def whole(tensor: Tensor) -> Tensor:
