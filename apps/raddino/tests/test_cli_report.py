@@ -1,6 +1,7 @@
 """Facts about `raddino report`: text files scored, a reporter trained and measured."""
 
 import json
+import shutil
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -9,6 +10,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import torch
+from raddino_cli.work.features import load_features
+from raddino_cli.work.reporting import reports_of
+from raddino_cli.work.writing import examples_of
+from transformers import BertConfig, BertModel
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 TRUTH = "Left effusion.\nNo edema.\n\nRib fracture.\n"
@@ -84,6 +90,52 @@ def test_a_reporter_trains_writes_and_beats_every_baseline(raddino: Run, feature
     low = found["systems"]["said"]["f1_14_micro"]["low"]
     assert all(low > s["f1_14_micro"]["high"] for name, s in found["systems"].items() if name != "said")
     assert found["differences"]["said - retrieval"]["f1_14_micro"]["low"] > 0
+    assert found["findings"]["Cardiomegaly"]["omission"]["value"] == 0
+
+
+def test_a_lateral_image_is_shown_and_not_reported(raddino: Run, features: Path, tmp_path: Path) -> None:
+    both = tmp_path / "both"
+    shutil.copytree(features, both)
+    table = pq.read_table(features / "samples.parquet").to_pydict()
+    table["study"] = [f"s{i // 2}" for i in range(60)]
+    table["view"] = ["PA", "LATERAL"] * 30
+    pq.write_table(pa.table(table), both / "samples.parquet")
+    known = load_features(both)
+    test = reports_of(known, "test")
+    assert test.rows.tolist() == list(range(40, 60, 2))
+    assert test.left_out == {"lateral images": 11}
+    assert examples_of(known, test).views["lateral"].tolist() == list(range(41, 60, 2))
+    assert examples_of(load_features(features), test).views["lateral"].tolist() == [-1] * 10
+
+
+def test_published_weights_measure_more(raddino: Run, tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text(TRUTH)
+    (tmp_path / "weights" / "radgraph").mkdir(parents=True)
+    command = ["report", "evaluate", "--references", tmp_path / "a.txt", "--candidates", tmp_path / "a.txt"]
+    done = raddino(*command, "--published", tmp_path)
+    assert "chexbert/chexbert.pth" in done.stderr
+    done = raddino(*command, "--published", tmp_path / "weights")
+    assert "weights.th" in done.stderr
+    (tmp_path / "weights" / "radgraph").rename(tmp_path / "weights" / "none")
+    write_chexbert(tmp_path / "weights" / "chexbert")
+    found = json.loads(raddino(*command, "--published", tmp_path / "weights", "--json").stdout)
+    scores = found["systems"]["candidates"]
+    assert scores["chexbert_similarity"]["value"] == pytest.approx(1, abs=1e-5)
+    assert scores["f1_14_micro"]["value"] != 1  # its heads say that nothing is there, where the rules find an effusion
+
+
+def write_chexbert(folder: Path) -> None:
+    """A stand-in in CheXbert's layout, whose heads all say "not mentioned"."""
+    words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "left", "effusion"]
+    sizes = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 1, "intermediate_size": 8}
+    bert = BertModel(BertConfig(vocab_size=len(words), **sizes))
+    weights = {f"bert.{name}": value for name, value in bert.state_dict().items()}
+    for i in range(14):
+        weights[f"linear_heads.{i}.weight"] = torch.zeros(4 if i < 13 else 2, 16)
+        weights[f"linear_heads.{i}.bias"] = torch.eye(4 if i < 13 else 2)[0]
+    folder.mkdir()
+    (folder / "vocab.txt").write_text("\n".join(words) + "\n")
+    torch.save({"model_state_dict": weights}, folder / "chexbert.pth")
 
 
 def test_what_a_reporter_needs_is_said(raddino: Run, features: Path, tmp_path: Path) -> None:

@@ -179,6 +179,7 @@ def test_retrieval_finds_the_nearest_by_direction() -> None:
     known = np.eye(4, dtype=np.float32)
     model = rg.Retrieval(known, ["a", "b", "c", "d"])
     assert model.generate(known[[2, 0]] + 0.1) == ["c", "a"]
+    assert model.ranked(known[:1] + np.array([0.1, 0.3, 0.2, 0]), 3).tolist() == [[0, 1, 2]]
     assert rg.most_frequent(["a", "b", "b"]) == "b"
 
 
@@ -193,6 +194,8 @@ def test_bad_input_is_named() -> None:
         rg.bleu(["a"], ["a"], 5)
     with pytest.raises(rg.ReportError, match="finite"):
         rg.Retrieval(np.full((2, 3), np.nan), ["a", "b"])
+    with pytest.raises(rg.ReportError, match="1 to 2 neighbours"):
+        rg.Retrieval(np.eye(2), ["a", "b"]).ranked(np.eye(2), 3)
     with pytest.raises(rg.ReportError, match="patient for each"):
         rg.evaluate(["a b"], ["a b"], [])
     with pytest.raises(rg.ReportError, match="convention"):

@@ -26,10 +26,16 @@ class Retrieval:
 
     def nearest(self, features: Features) -> NDArray[np.intp]:
         """The row of the training set nearest to each of (M, D)."""
+        return self.ranked(features, 1)[:, 0]
+
+    def ranked(self, features: Features, count: int) -> NDArray[np.intp]:
+        """The `count` rows of the training set nearest to each of (M, D), nearest first: (M, count)."""
         _check(features)
         if features.shape[1] != self._known.shape[1]:
             raise ReportError(f"expected features of {self._known.shape[1]} channels, got {features.shape[1]}")
-        return np.asarray((self._direction(features) @ self._known.T).argmax(axis=1))
+        if not 1 <= count <= len(self._known):
+            raise ReportError(f"expected 1 to {len(self._known)} neighbours, as there are, got {count}")
+        return np.argsort(-(self._direction(features) @ self._known.T), axis=1, kind="stable")[:, :count]
 
     def generate(self, features: Features) -> list[str]:
         """The report of the nearest training image for each of (M, D)."""

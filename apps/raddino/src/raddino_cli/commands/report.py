@@ -53,6 +53,9 @@ def generate(
     beams: Annotated[int, typer.Option(help="Beams of the search; 1 is greedy.")] = 1,
     temperature: Annotated[float, typer.Option(help="Sample at this temperature; 0 doesn't.")] = 0.0,
     top_p: Annotated[float, typer.Option(help="Sample from the likeliest tokens with this probability.")] = 1.0,
+    samples: Annotated[
+        int, typer.Option(help="Sample so many and keep the one whose findings agree best with the others'.")
+    ] = 1,
     seed: Annotated[int, typer.Option(help="Of sampling.")] = 0,
     shuffled: Annotated[
         bool, typer.Option("--shuffled", help="Give each another's image: what the language model says unseen.")
@@ -61,8 +64,8 @@ def generate(
 ) -> None:
     """A report for every test image: key, generated text and reference.
 
-    Examples: `raddino report generate features/first --reporter runs/reporter --out reports.jsonl` or
-    `raddino report generate features/first --out retrieved.jsonl`
+    Examples: `raddino report generate features/first --out retrieved.jsonl` or
+    `raddino report generate features/first --reporter runs/reporter --temperature 1 --samples 16 --out reports.jsonl`
     """
     from raddino_cli.console import bar
     from raddino_cli.work.features import load_features
@@ -70,15 +73,15 @@ def generate(
 
     known = load_features(features)
     if reporter is None:
-        if shuffled or beams != 1 or temperature:
-            raise typer.BadParameter("expected --reporter beside --shuffled, --beams and --temperature")
+        if shuffled or beams != 1 or temperature or samples != 1:
+            raise typer.BadParameter("expected --reporter beside --shuffled, --beams, --temperature and --samples")
         test, said = retrieve(known, section)
     else:
         from raddino_reportgen.model import Decoding
 
         from raddino_cli.work.writing import write_with
 
-        decoding = Decoding(beams, temperature, top_p, seed)
+        decoding = Decoding(beams, temperature, top_p, samples, seed)
         with bar("reports") as progress:
             test, said = write_with(known, reporter, decoding, shuffled=shuffled, progress=progress)
     typer.echo(f"{write_reports(out, known, test, said)} reports in {out}")
@@ -98,30 +101,46 @@ def evaluate(
     section: Section = "findings",
     convention: Annotated[str, typer.Option(help="plain, or coco: as pycocoevalcap counts (text files).")] = "plain",
     uncertain: Annotated[str, typer.Option(help="What doubt counts as: present, absent or left out.")] = "present",
+    published: Annotated[
+        Path | None, typer.Option(help="Folder of published weights: chexbert/, radgraph/, bertscore/, radcliq/.")
+    ] = None,
     replicates: Annotated[int, typer.Option(min=2, help="Bootstrap replicates.")] = 500,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     """BLEU, ROUGE-L, F1 of findings, hallucination and omission, with 95 % intervals over patients.
 
     Of features: retrieval, the most frequent report, shuffled images, and what `report generate` wrote. Of two text
-    files: any system's reports.
+    files: any system's reports. With --published also what its weights measure; findings are then CheXbert's if its
+    are there.
 
     Examples: `raddino report evaluate features/first --generated reports.jsonl` or
     `raddino report evaluate --references a.txt --candidates b.txt`
     """
     from raddino_cli.console import print_json
+    from raddino_cli.work.scoring import load_measures
 
     if features is not None and references is None and candidates is None and patients is None:
         from raddino_cli.work.reporting import evaluate as evaluate_features
 
         found = evaluate_features(
-            features, generated or [], section=section, uncertain=uncertain, replicates=replicates
+            features,
+            generated or [],
+            section=section,
+            uncertain=uncertain,
+            replicates=replicates,
+            measures=load_measures(published),
         )
     elif references is not None and candidates is not None and features is None and not generated:
         from raddino_cli.work.scoring import score_files
 
         found = score_files(
-            references, candidates, patients=patients, convention=convention, uncertain=uncertain, replicates=replicates
+            references,
+            candidates,
+            patients=patients,
+            convention=convention,
+            uncertain=uncertain,
+            replicates=replicates,
+            measures=load_measures(published),
         )
     else:
         raise typer.BadParameter("expected either a folder of features, or --references and --candidates")

@@ -13,7 +13,7 @@ import raddino_reportgen as rg
 from numpy.typing import NDArray
 
 from raddino_cli.work.features import Features, NothingToMeasureError, load_features
-from raddino_cli.work.scoring import as_rows
+from raddino_cli.work.scoring import Measures, as_rows
 from raddino_cli.work.stages import write_text
 
 DEMO_METRICS = ("bleu4", "rouge_l", "f1_14_micro")
@@ -29,13 +29,16 @@ class Split:
 
 
 def reports_of(features: Features, split: str, section: str = "findings") -> Split:
-    """Reports of a split; none at all is a `NothingToMeasureError`."""
+    """Reports of a split's images that aren't lateral; none at all is a `NothingToMeasureError`."""
     rows = features.rows(split)
     texts = features.samples["report"]
+    lateral = np.array(features.samples.get("view", [None] * len(texts)))[rows] == "LATERAL"
+    rows = rows[~lateral]
     if not any(texts[row] for row in rows):
         raise NothingToMeasureError(f"expected reports in the split {split}, found none; ingest a source that has them")
     chosen = rg.choose([texts[row] for row in rows], section)
-    return Split(rows[chosen.rows], chosen.texts, chosen.left_out)
+    left_out = chosen.left_out + Counter({"lateral images": int(lateral.sum())})  # a sum keeps what is above 0
+    return Split(rows[chosen.rows], chosen.texts, left_out)
 
 
 def retrieve(features: Features, section: str = "findings") -> tuple[Split, list[str]]:
@@ -54,12 +57,20 @@ def demo_scores(folder: Path) -> dict[str, dict[str, Any]]:
 
 
 def evaluate(
-    folder: Path, written: list[Path], *, section: str, uncertain: str, replicates: int, seed: int = 0
+    folder: Path,
+    written: list[Path],
+    *,
+    section: str = "findings",
+    uncertain: str = "present",
+    replicates: int = 500,
+    seed: int = 0,
+    measures: Measures | None = None,
 ) -> dict[str, Any]:
-    """`pairs`, `counts`, `systems` {name: {metric: score}} and `differences`, of reports on the test images.
+    """`pairs`, `counts`, `systems` {name: {metric: score}}, `findings` and `differences`, of the test images' reports.
 
     The systems are retrieval, the most frequent report, retrieval for shuffled images, and each file of `written`,
-    which `report generate` wrote; `differences` are the first file's minus each other system's, paired.
+    which `report generate` wrote; `findings` are the first system's by finding, and `differences` those of its scores
+    from each other system's, paired.
     """
     features = load_features(folder)
     train, (test, retrieved) = reports_of(features, "train", section), retrieve(features, section)
@@ -71,13 +82,22 @@ def evaluate(
         "shuffled": [retrieved[i] for i in shuffled],
     }
     patients = features.column("patient")[test.rows].tolist()
-    options: dict[str, Any] = {"uncertain": uncertain, "replicates": replicates, "seed": seed}
+    measures = measures or Measures()
+    options: dict[str, Any] = {
+        "uncertain": uncertain, "replicates": replicates, "seed": seed, "labeller": measures.labeller,
+    }  # fmt: skip
     first = next(iter(systems))
     return {
         "pairs": len(test.texts),
         "counts": dict(test.left_out),
         "systems": {
-            name: as_rows(rg.evaluate(said, test.texts, patients, **options)) for name, said in systems.items()
+            name: as_rows(
+                rg.evaluate(said, test.texts, patients, per_pair=measures.per_pair(said, test.texts), **options)
+            )
+            for name, said in systems.items()
+        },
+        "findings": {
+            name: as_rows(part) for name, part in rg.findings(systems[first], test.texts, patients, **options).items()
         },
         "differences": {
             f"{first} - {name}": as_rows(rg.compare(systems[first], said, test.texts, patients, **options))

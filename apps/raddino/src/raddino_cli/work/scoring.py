@@ -2,11 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import raddino_reportgen as rg
+
+
+@dataclass(frozen=True)
+class Measures:
+    """Who labels findings, and what else is measured of each pair: the package's rules, and nothing."""
+
+    labeller: Callable[[Sequence[str]], Any] = rg.label_reports
+    per_pair: Callable[[Sequence[str], Sequence[str]], dict[str, Any]] = lambda _said, _truth: {}
+
+
+def load_measures(published: Path | None) -> Measures:
+    """Those of a folder of published weights, or none."""
+    if published is None:
+        return Measures()
+    from raddino_reportgen.published import Published
+
+    found = Published(published)
+    return Measures(found.labeller or rg.label_reports, found.per_pair)
 
 
 def score_files(
@@ -17,6 +36,7 @@ def score_files(
     convention: str = "plain",
     uncertain: str = "present",
     replicates: int = 500,
+    measures: Measures | None = None,
 ) -> dict[str, Any]:
     """`pairs`, `counts` of what was odd, `systems` {"candidates": {metric: score}} and `findings`, scores by finding.
 
@@ -35,8 +55,10 @@ def score_files(
         raise ValueError(f"expected reports in {references}, one a line; found none")
     counts = {"empty references, left out": len(truth) - len(kept)}
     truth, said, who = ([lines[row] for row in kept] for lines in (truth, said, who))
-    options: dict[str, Any] = {"uncertain": uncertain, "replicates": replicates}
-    scores = rg.evaluate(said, truth, who, convention=convention, **options)  # type: ignore[arg-type]
+    measures = measures or Measures()
+    options: dict[str, Any] = {"uncertain": uncertain, "replicates": replicates, "labeller": measures.labeller}
+    more = measures.per_pair(said, truth)
+    scores = rg.evaluate(said, truth, who, convention=convention, per_pair=more, **options)  # type: ignore[arg-type]
     return {
         "pairs": len(kept),
         "counts": {**counts, "empty candidates": said.count("")},

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import raddino_reportgen as rg
 import torch
+from numpy.typing import NDArray
 from raddino_reportgen import model as rm
 
 from raddino_cli.console import Progress
@@ -47,15 +48,28 @@ def write_with(
     model = rm.Reporter.load(reporter / "reporter")
     test = reports_of(features, "test", model.recipe.section)
     known = examples_of(features, test)
-    rows = np.random.default_rng(0).permutation(test.rows) if shuffled else test.rows
-    said = model.generate(known.tokens[rows], known.contexts, decoding, batch_size=128, progress=progress)
+    order = np.random.default_rng(0).permutation(len(test.rows)) if shuffled else np.arange(len(test.rows))
+    views = {name: rows[order] for name, rows in known.views.items()}
+    said = model.generate(
+        known.tokens, known.contexts, decoding, rows=test.rows[order], views=views, batch_size=128, progress=progress
+    )
     return test, said
 
 
 def examples_of(features: Features, split: Split) -> rm.Examples:
-    """Patch tokens (N, h * w, D), texts and the reports' other sections."""
+    """Patch tokens (N, h * w, D), texts, the reports' other sections, and each image's lateral of the same study."""
     if features.patches is None:
         raise ValueError("expected patch tokens among the features; embed again with --patches")
     tokens = features.patches.reshape(*features.patches.shape[:2], -1).transpose(0, 2, 1)  # still on disk
     contexts: list[Mapping[str, str]] = [rg.sections(features.samples["report"][row]) for row in split.rows]
-    return rm.Examples(tokens, split.texts, contexts, split.rows)
+    return rm.Examples(tokens, split.texts, contexts, split.rows, {"lateral": _laterals(features, split.rows)})
+
+
+def _laterals(features: Features, rows: NDArray[np.intp]) -> NDArray[np.intp]:
+    """Of each row the first lateral image of the same study, -1 where there is none."""
+    studies, views = (features.samples.get(name, [None] * len(features.cls)) for name in ("study", "view"))
+    of: dict[str, int] = {}
+    for row, (study, view) in enumerate(zip(studies, views, strict=True)):
+        if study and view == "LATERAL":
+            of.setdefault(study, row)
+    return np.array([of.get(studies[row], -1) for row in rows], dtype=np.intp)

@@ -1,5 +1,6 @@
 """A language model that reads an encoder's patch tokens and writes the findings; needs the extra `model`."""
 
+from raddino_reportgen.model._agreement import agree
 from raddino_reportgen.model._data import Examples
 from raddino_reportgen.model._language import small_language_model, train_tokenizer
 from raddino_reportgen.model._projector import Mlp, Resampler
@@ -14,6 +15,7 @@ __all__ = [
     "Recipe",
     "Reporter",
     "Resampler",
+    "agree",
     "load_recipe",
     "perplexity",
     "recipes",

@@ -21,8 +21,9 @@ class Recipe:
     resampler to `queries` tokens. `adapt` says what of the language model is trained: all of it, LoRA's matrices, or
     nothing. `width`, `depth`, `heads` and `vocabulary` shape the small Llama that is made where no language model is
     given. `prompt` has `{image}` and may have names of sections in braces; a section that a report lacks is left out
-    with the words of its line. Lengths are in tokens, `learning_rate` is the highest after `warmup` steps and falls as
-    a cosine.
+    with the words of its line, and so are `{lateral}` and `{prior}`, further images. Lengths are in tokens; with `pack`
+    above 0 examples share rows of so many, unseen by each other. `learning_rate` is the highest after `warmup` steps
+    and falls as a cosine.
     """
 
     projector: Literal["mlp", "resampler"] = "mlp"
@@ -37,6 +38,7 @@ class Recipe:
     prompt: str = "{image}\nIndication: {indication}\nFindings:"
     section: str = "findings"
     max_report: int = 160
+    pack: int = 0
     steps: int = 1000
     batch_size: int = 32
     accumulate: int = 1
@@ -103,6 +105,6 @@ def _checked(key: str, value: Any) -> Any:
         value = float(value)
     elif type(value) is not hint:
         raise ReportError(f"expected {key} as {hint.__name__}, got {value!r}")
-    if isinstance(value, int | float) and key not in ("seed", "warmup", "weight_decay") and value <= 0:
+    if isinstance(value, int | float) and key not in ("seed", "warmup", "weight_decay", "pack") and value <= 0:
         raise ReportError(f"expected {key} above 0, got {value}")
     return value

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import shutil
 from collections.abc import Mapping, Sequence
@@ -17,7 +18,18 @@ from torch import Tensor, nn
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from raddino_reportgen._errors import ReportError
-from raddino_reportgen.model._data import Batch, Examples, collate, encode, fill_prompt, read_tokens
+from raddino_reportgen.model._agreement import agree
+from raddino_reportgen.model._data import (
+    Batch,
+    Encoded,
+    Examples,
+    block_mask,
+    collate,
+    encode,
+    fill_prompt,
+    pack,
+    read_tokens,
+)
 from raddino_reportgen.model._language import (
     check_tokenizer,
     load_language_model,
@@ -32,11 +44,15 @@ _FORMAT = 1
 
 @dataclass(frozen=True)
 class Decoding:
-    """How to write: greedy; the best of `beams`; or sampled at a `temperature` above 0 from the likeliest `top_p`."""
+    """How to write: greedy; the best of `beams`; or sampled at a `temperature` above 0 from the likeliest `top_p`.
+
+    Of several `samples` the one is kept whose findings agree best with the others'.
+    """
 
     beams: int = 1
     temperature: float = 0.0
     top_p: float = 1.0
+    samples: int = 1
     seed: int = 0
 
 
@@ -49,18 +65,23 @@ class Reporter(nn.Module):
     def __init__(self, recipe: Recipe, language: Any, tokenizer: Any, tokens: int, dim: int) -> None:
         super().__init__()
         check_tokenizer(language, tokenizer, "the recipe")
+        base = language.get_base_model() if hasattr(language, "peft_config") else language
+        if recipe.pack and "position_ids" not in inspect.signature(base.forward).parameters:
+            raise ReportError(f"expected a language model that takes positions, to pack; {type(language).__name__} "
+                              "doesn't: set pack=0")  # fmt: skip
         width = language.get_input_embeddings().weight.shape[1]
         self.recipe, self.tokenizer, self.tokens, self.dim = recipe, tokenizer, tokens, dim
         torch.manual_seed(recipe.seed)
         self.projector: nn.Module
-        if recipe.projector == "mlp":
+        if recipe.projector == "mlp" or not tokens:
             self.projector, self.images = Mlp(dim, width, recipe.projector_layers), tokens
         else:
-            self.projector = Resampler(dim, width, recipe.projector_layers, recipe.queries)
+            self.projector = Resampler(tokens, dim, width, recipe.projector_layers, recipe.queries)
             self.images = recipe.queries
-        # Tokens of unlike encoders have unlike sizes; those of the training set are brought to mean 0 and variance 1.
-        self.register_buffer("mean", torch.zeros(dim))
-        self.register_buffer("scale", torch.ones(dim))
+        # Tokens of unlike encoders have unlike sizes; those of the training set are brought to mean 0 and variance 1,
+        # each place by itself: what all radiographs share there says nothing.
+        self.register_buffer("mean", torch.zeros(tokens, dim))
+        self.register_buffer("scale", torch.ones(tokens, dim))
         self.language = _adapted(language, recipe)
 
     @classmethod
@@ -70,7 +91,7 @@ class Reporter(nn.Module):
         if language_model is None and recipe.adapt != "full":
             raise ReportError(f"expected a language model to adapt by {recipe.adapt}; name one, or set adapt=full")
         if language_model is None:
-            prompts = ["".join(fill_prompt(recipe.prompt, examples.context(i))) for i in range(len(examples.reports))]
+            prompts = ["".join(_prompt(recipe, examples, i)[0]) for i in range(len(examples.reports))]
             tokenizer = train_tokenizer([*examples.reports, *prompts], recipe.vocabulary)
             language: Any = small_language_model(recipe, tokenizer)
         else:
@@ -78,9 +99,11 @@ class Reporter(nn.Module):
         found = cls(recipe, language, tokenizer, tokens, dim)
         if tokens:
             rows = np.linspace(0, len(examples.reports) - 1, min(512, len(examples.reports))).astype(int)
-            sample = read_tokens(examples, rows).numpy().reshape(-1, dim)
-            found.mean.copy_(torch.from_numpy(sample.mean(axis=0)))
-            found.scale.copy_(torch.from_numpy(1 / np.maximum(sample.std(axis=0), 1e-6)))
+            sample = read_tokens(examples, [examples.images(int(row))["image"] for row in rows])
+            found.mean.copy_(sample.mean(dim=0))
+            spread = sample.std(dim=0, correction=0)
+            # A channel that hardly changes at its place stays small.
+            found.scale.copy_(1 / spread.clamp(min=1e-2 * float(spread.mean()) + 1e-6))
         return found
 
     @property
@@ -90,18 +113,20 @@ class Reporter(nn.Module):
 
     def batch(self, examples: Examples, rows: NDArray[np.intp], *, written: bool) -> Batch:
         """Sequences of some examples, with their reports or only the prompts (`written` False), on the CPU."""
-        found = []
+        found: list[Encoded] = []
         for row in rows:
-            prompt = fill_prompt(self.recipe.prompt, examples.context(int(row)))
-            report = examples.reports[row] if written else None
-            found.append(encode(self.tokenizer, prompt, report, self.images, self.recipe.max_report))
-            need = len(found[-1][0]) + (0 if written else self.recipe.max_report)
+            words, names = _prompt(self.recipe, examples, int(row))
+            report, images = examples.reports[row] if written else None, examples.images(int(row))
+            places = [images[name] for name in names]
+            found.append(encode(self.tokenizer, words, report, places, self.images, self.recipe.max_report))
+            need = len(found[-1].ids) + (0 if written else self.recipe.max_report)
             if need > self.positions:
                 raise ReportError(
                     f"expected at most {self.positions} tokens, which the language model takes; report {row} needs "
                     f"{need}: shorten its context, choose a smaller max_report, or use a resampler"
                 )
-        return collate(found, self.images, self.tokenizer.pad_token_id, left=not written)
+        together = pack(found, self.recipe.pack) if written and self.recipe.pack else [[example] for example in found]
+        return collate(together, self.images, self.tokenizer.pad_token_id, left=not written)
 
     def embed(self, tokens: Tensor, batch: Batch) -> Tensor:
         """What the language model reads: (B, T, width)."""
@@ -117,8 +142,12 @@ class Reporter(nn.Module):
         return embeddings.masked_scatter(batch.image[..., None], images.to(embeddings.dtype))
 
     def forward(self, tokens: Tensor, batch: Batch) -> Tensor:
-        """The summed cross-entropy (nats) of the reports' tokens."""
-        outputs = self.language(inputs_embeds=self.embed(tokens, batch), attention_mask=batch.mask, use_cache=False)
+        """The summed cross-entropy (nats) of the reports' tokens; `tokens` (M, K, D) are of the batch's places."""
+        embeddings = self.embed(tokens, batch)
+        where: dict[str, Tensor] = {"attention_mask": batch.blocks}
+        if self.recipe.pack:
+            where = {"attention_mask": block_mask(batch.blocks, embeddings.dtype), "position_ids": batch.positions}
+        outputs = self.language(inputs_embeds=embeddings, use_cache=False, **where)
         logits = outputs.logits[:, :-1].float()
         return nn.functional.cross_entropy(logits.flatten(0, 1), batch.labels[:, 1:].flatten(), reduction="sum")
 
@@ -129,29 +158,37 @@ class Reporter(nn.Module):
         contexts: Sequence[Mapping[str, str]] | None = None,
         decoding: Decoding = Decoding(),
         *,
+        rows: NDArray[np.intp] | None = None,
+        views: Mapping[str, NDArray[np.intp]] | None = None,
         batch_size: int = 32,
         progress: Any = None,
     ) -> list[str]:
-        """A report for each of (N, K, D), in batches with a key-value cache."""
-        examples = Examples(tokens, [""] * len(tokens), contexts)
+        """A report for each of (N, K, D), in batches with a key-value cache; `rows` and `views` as in `Examples`."""
+        count = len(tokens if rows is None else rows)
+        examples = Examples(tokens, [""] * count, contexts, rows, views or {})
         device = next(self.parameters()).device
         torch.manual_seed(decoding.seed)
         self.eval()
+        options = _options(decoding)
         said: list[str] = []
-        for start in range(0, len(tokens), batch_size):
-            rows = np.arange(start, min(start + batch_size, len(tokens)))
-            batch = on_device(self.batch(examples, rows, written=False), device)
-            written = self.language.generate(
-                inputs_embeds=self.embed(read_tokens(examples, rows).to(device), batch),
-                attention_mask=batch.mask,
-                max_new_tokens=self.recipe.max_report,
-                pad_token_id=self.tokenizer.pad_token_id,
-                **_options(decoding),
-            )
-            said += [text.strip() for text in self.tokenizer.batch_decode(written, skip_special_tokens=True)]
+        for start in range(0, count, batch_size):
+            some = np.arange(start, min(start + batch_size, count))
+            batch = on_device(self.batch(examples, some, written=False), device)
+            embeddings = self.embed(read_tokens(examples, batch.places.cpu()).to(device), batch)
+            said += agree([self._write(embeddings, batch, options) for _ in range(decoding.samples)])
             if progress:
-                progress(len(said), len(tokens))
+                progress(len(said), count)
         return said
+
+    def _write(self, embeddings: Tensor, batch: Batch, options: Mapping[str, Any]) -> list[str]:
+        written = self.language.generate(
+            inputs_embeds=embeddings,
+            attention_mask=batch.blocks,
+            max_new_tokens=self.recipe.max_report,
+            pad_token_id=self.tokenizer.pad_token_id,
+            **options,
+        )
+        return [text.strip() for text in self.tokenizer.batch_decode(written, skip_special_tokens=True)]
 
     def save(self, folder: Path) -> None:
         """Write `reporter.json`, `projector.safetensors`, `language/` (or LoRA's adapter) and `tokenizer/`."""
@@ -195,7 +232,11 @@ class Reporter(nn.Module):
 
 def on_device(batch: Batch, device: torch.device) -> Batch:
     """The batch there."""
-    return Batch(*(part.to(device) for part in (batch.ids, batch.mask, batch.labels, batch.image)))
+    return Batch(**{name: part.to(device) for name, part in vars(batch).items()})
+
+
+def _prompt(recipe: Recipe, examples: Examples, row: int) -> tuple[list[str], list[str]]:
+    return fill_prompt(recipe.prompt, examples.context(row), examples.images(row))
 
 
 def _options(decoding: Decoding) -> dict[str, Any]:
@@ -203,6 +244,8 @@ def _options(decoding: Decoding) -> dict[str, Any]:
         raise ReportError(f"expected beams from 1, a temperature from 0 and top_p above 0 up to 1; got {decoding}")
     if decoding.temperature and decoding.beams > 1:
         raise ReportError("expected beams or sampling, got both; set one")
+    if decoding.samples < 1 or (decoding.samples > 1 and not decoding.temperature):
+        raise ReportError(f"expected samples from 1, and a temperature above 0 for more than one; got {decoding}")
     if decoding.temperature:
         return {"do_sample": True, "temperature": decoding.temperature, "top_p": decoding.top_p, "top_k": 0}
     return {"do_sample": False, "num_beams": decoding.beams}

@@ -64,7 +64,7 @@ def perplexity(reporter: Reporter, examples: Examples, *, batch_size: int = 32) 
     for start in range(0, len(examples.reports), batch_size):
         rows = np.arange(start, min(start + batch_size, len(examples.reports)))
         batch = on_device(reporter.batch(examples, rows, written=True), device)
-        total += float(reporter(read_tokens(examples, rows).to(device), batch))
+        total += float(reporter(read_tokens(examples, batch.places.cpu()).to(device), batch))
         count += int((batch.labels != IGNORED).sum())
     return math.exp(total / count)
 
@@ -99,9 +99,9 @@ def _step(reporter: Reporter, examples: Examples, parts: list[NDArray[np.intp]],
     count = sum(int((batch.labels != IGNORED).sum()) for batch in batches)
     total = 0.0
     half = reporter.recipe.precision == "bfloat16"
-    for rows, batch in zip(parts, batches, strict=True):
+    for batch in batches:
         with torch.autocast(device.type, torch.bfloat16, enabled=half):
-            loss = reporter(read_tokens(examples, rows).to(device), batch) / count
+            loss = reporter(read_tokens(examples, batch.places.cpu()).to(device), batch) / count
         loss.backward()
         total += float(loss.detach())
     return total

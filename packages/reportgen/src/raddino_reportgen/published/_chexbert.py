@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 
 from raddino_reportgen._errors import ReportError
 from raddino_reportgen.labels import FINDINGS
+from raddino_reportgen.published._bert import build_bert
 
 # The heads' classes: blank, positive, negative, uncertain; "No Finding" has the first two.
 _MEANING = np.array([np.nan, 1.0, 0.0, -1.0])
-_HEAD_WIDTH = 64  # of BERT's attention, which a checkpoint doesn't say
 _LONGEST = 512
 
 
@@ -85,25 +85,9 @@ def _read(checkpoint: str | Path) -> Mapping[str, Any]:
 
 def _build(weights: Mapping[str, Any], source: str) -> tuple[Any, list[tuple[Any, Any]]]:
     """BERT in the sizes that the weights have, and the heads; a missing weight or one too many is an error."""
-    from transformers import BertConfig, BertModel
-
     try:
-        words, width = weights["bert.embeddings.word_embeddings.weight"].shape
-        layers = len({name.split(".")[3] for name in weights if name.startswith("bert.encoder.layer.")})
-        config = BertConfig(
-            vocab_size=words,
-            hidden_size=width,
-            num_hidden_layers=layers,
-            num_attention_heads=max(1, width // _HEAD_WIDTH),
-            intermediate_size=len(weights["bert.encoder.layer.0.intermediate.dense.bias"]),
-            max_position_embeddings=len(weights["bert.embeddings.position_embeddings.weight"]),
-        )
         heads = [(weights[f"linear_heads.{i}.weight"], weights[f"linear_heads.{i}.bias"]) for i in range(len(FINDINGS))]
-        bert = BertModel(config)
-        # Old checkpoints hold the positions 0, 1, 2 ... as a weight.
-        inner = {n.removeprefix("bert."): w for n, w in weights.items() if n.startswith("bert.")}
-        inner.pop("embeddings.position_ids", None)
-        bert.load_state_dict(inner)
+        bert = build_bert({n.removeprefix("bert."): w for n, w in weights.items() if n.startswith("bert.")})
     except (KeyError, RuntimeError, ValueError) as error:
         raise ReportError(f"expected CheXbert's weights (bert.*, linear_heads.0 to 13) in {source}: {error}") from error
     sizes = [len(bias) for _, bias in heads]
