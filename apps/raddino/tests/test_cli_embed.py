@@ -14,7 +14,8 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 import raddino_encoders
-from raddino_cli.work.embedding import choose, embed
+from raddino_cli.work.embedding import embed
+from raddino_cli.work.encoding import choose
 from raddino_cli.work.features import load_features
 from raddino_cli.work.growing import GrowingArray
 

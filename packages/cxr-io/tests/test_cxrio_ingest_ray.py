@@ -67,6 +67,7 @@ def test_what_can_not_be_is_one_sentence(small: tuple[Path, Path], take: Take, t
         ({"executor": "local", "address": "auto"}, "the executor ray with the address"),
         ({"executor": "ray", "workers": 0}, "1 or more workers"),
         ({"executor": "ray", "workers": None, "address": "auto"}, "a Ray cluster at auto"),  # there is none yet
+        ({"executor": "ray", "workers": None, "address": "127.0.0.1:9"}, "a Ray cluster at 127.0.0.1:9: .*refused"),
     ):
         with pytest.raises(cxr_io.CxrError, match=message):
             take(small[0], tmp_path / "out", **options)

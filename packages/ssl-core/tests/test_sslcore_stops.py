@@ -28,13 +28,14 @@ print(ssl_core.Trainer(settings, images(), sys.argv[1], device="cpu").fit())
 
 
 @pytest.mark.slow
-def test_sigterm_saves_and_the_next_start_goes_on_exactly(tmp_path: Path) -> None:
+@pytest.mark.parametrize("announcement", [signal.SIGTERM, signal.SIGUSR1])
+def test_a_signal_saves_and_the_next_start_goes_on_exactly(announcement: signal.Signals, tmp_path: Path) -> None:
     command = [sys.executable, "-c", SCRIPT.format(here=str(Path(__file__).parent))]
     run = subprocess.Popen([*command, str(tmp_path / "stopped")], stdout=subprocess.PIPE, text=True)
     log = tmp_path / "stopped" / "metrics.jsonl"
     while run.poll() is None and not (log.exists() and len(log.read_text().splitlines()) > 5):
         time.sleep(0.01)
-    run.send_signal(signal.SIGTERM)
+    run.send_signal(announcement)
     assert run.communicate(timeout=60)[0].strip() == "False"
     assert run.returncode == 0
     saved = ssl_core.Trainer(

@@ -2,6 +2,7 @@
 
 from importlib.metadata import version
 
+from cxr_io._cluster import Cluster
 from cxr_io._doctor import survey
 from cxr_io._duplicates import Duplicate, near_duplicates
 from cxr_io._errors import CxrError
@@ -37,6 +38,7 @@ __all__ = [
     "DATASETS",
     "POLICIES",
     "Box",
+    "Cluster",
     "CxrError",
     "Damage",
     "Duplicate",

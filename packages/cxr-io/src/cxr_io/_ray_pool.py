@@ -1,25 +1,21 @@
-"""Ray in place of worker processes: the same conversion as tasks of a cluster, whose nodes see the same files.
-
-Ray places the tasks and runs those again that a dead worker or node has left, or whose results went with it.
-"""
+"""Ray in place of worker processes: the same conversion as tasks of a cluster, whose nodes see the same files."""
 
 from __future__ import annotations
 
 import logging
-import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import cv2
 
+from cxr_io._cluster import TRIES, Cluster
 from cxr_io._convert import Rejected, Settings, Taken, convert, mark
-from cxr_io._errors import CxrError
 from cxr_io.datasets import Record
 
 _BATCH = 8  # files a task, since Ray's own work for one is a good part of a small file's
 _AHEAD = 3  # tasks a core: one that runs, and two that wait for it or are waited for
-_TRIES = 4  # more than of a local pool: nodes of a cluster may be taken away one after another
+Start = Callable[[list[Record]], Any]
 
 
 class RayPool:
@@ -29,38 +25,23 @@ class RayPool:
     """
 
     def __init__(self, workers: int | None, settings: Settings, address: str | None) -> None:
-        try:
-            import ray
-        except ImportError as error:
-            raise CxrError("usage", "expected ray to run on a cluster; pip install 'cxr-io[ray]'") from error
-        os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # it would report to its makers
-        self._ours = not ray.is_initialized()
-        if self._ours:
-            try:
-                ray.init(address, log_to_driver=False, logging_level=logging.ERROR, include_dashboard=False)
-            except ConnectionError as error:
-                raise CxrError("usage", f"expected a Ray cluster at {address}: {error}") from error
-        cluster: Any = ray
-        self.ahead = _BATCH * _AHEAD * (workers or max(1, int(cluster.cluster_resources().get("CPU", 1))))
-        self._key, known = settings.key, ray.put(settings)
-        task: Any = ray.remote(num_cpus=1, max_retries=_TRIES - 1)(_convert)
-        self._start: Callable[[list[Record]], Any] = lambda items: task.remote(items, known)
-        self._batch = _Batch(self._start, self._key)
+        self._cluster = Cluster(address)
+        self.ahead = _BATCH * _AHEAD * (workers or self._cluster.cores)
+        self._key, known = settings.key, self._cluster.share(settings)
+        self._start: Start = lambda items: self._cluster.start(_convert, items, known)
+        self._batch = _Batch(self._start, self._cluster.result, self._key)
 
     def submit(self, item: Record) -> _Pending:
         """The outcome of an item, when it is there."""
         if self._batch.sent:
-            self._batch = _Batch(self._start, self._key)
+            self._batch = _Batch(self._start, self._cluster.result, self._key)
         return self._batch.add(item)
 
     def __enter__(self) -> RayPool:
         return self
 
     def __exit__(self, *_: object) -> None:
-        import ray
-
-        if self._ours:
-            ray.shutdown()  # with what is under way
+        self._cluster.close()
 
 
 @dataclass(frozen=True)
@@ -77,8 +58,8 @@ class _Pending:
 class _Batch:
     """Some items, converted by one task once they are enough or are asked for; the results go when the batch does."""
 
-    def __init__(self, start: Callable[[list[Record]], Any], key: bytes) -> None:
-        self._start, self._key = start, key
+    def __init__(self, start: Start, get: Callable[[Any], Any], key: bytes) -> None:
+        self._start, self._get, self._key = start, get, key
         self._items: list[Record] = []
         self._reference: Any = None
         self._outcomes: list[Taken | Rejected] | None = None
@@ -99,31 +80,16 @@ class _Batch:
         if self._outcomes is None:
             if not self.sent:
                 self._reference = self._start(self._items)
-            found = _get(self._reference)
+            found = self._get(self._reference)
             self._outcomes = [self._alone(item) for item in self._items] if found is None else found
         return self._outcomes
 
     def _alone(self, item: Record) -> Taken | Rejected:
-        if found := _get(self._start([item])):
-            return found[0]
-        reason = f"expected a file that decodes; {_TRIES} workers died of it, so its codec has a defect"
+        if found := self._get(self._start([item])):
+            outcome: Taken | Rejected = found[0]
+            return outcome
+        reason = f"expected a file that decodes; {TRIES} workers died of it, so its codec has a defect"
         return Rejected(mark(item, self._key), item.name, "crashed_codec", reason)
-
-
-def _get(reference: Any) -> list[Taken | Rejected] | None:
-    """The result of a task; None where its workers died."""
-    import ray
-    from ray.exceptions import RayError, WorkerCrashedError
-
-    try:
-        found: list[Taken | Rejected] = ray.get(reference)
-    except WorkerCrashedError:
-        return None
-    except RayError as error:
-        raise CxrError(
-            "worker_killed", f"expected a cluster that lives ({type(error).__name__}); run again to go on"
-        ) from error
-    return found
 
 
 def _convert(items: list[Record], settings: Settings) -> list[Taken | Rejected]:

@@ -189,7 +189,8 @@ class TrainConfig:
     """Length, batch, how it is computed, and bookkeeping.
 
     `batch_size` is of a step, of all processes together; each takes its share in `accumulate` micro-batches. Of the
-    checkpoints the `keep_checkpoints` newest stay and, where `keep_every` is not 0, those at its multiples.
+    checkpoints the `keep_checkpoints` newest stay and, where `keep_every` is not 0, those at its multiples; with
+    `sharded_checkpoints` each process writes the part that it holds.
     """
 
     steps: int = 125000
@@ -204,6 +205,7 @@ class TrainConfig:
     checkpoint_every: int = 1000
     keep_checkpoints: int = 2
     keep_every: int = 0
+    sharded_checkpoints: bool = False
     log_every: int = 10
     knn_every: int = 0
     logger: Literal["none", "tensorboard", "mlflow", "wandb"] = "none"

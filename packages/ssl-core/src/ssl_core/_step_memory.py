@@ -12,11 +12,13 @@ import math
 from typing import cast
 
 import torch
+from torch import nn
 
 from ssl_core._build import build
 from ssl_core._config import Config, HighResConfig, InitConfig, ModelConfig, TrainConfig
 from ssl_core._ffn import gated_width
 from ssl_core._flops import _kept
+from ssl_core._objective import Network
 from ssl_core._sizes import Size, axes_of, patch_grid, per_axis
 from ssl_core._targets import CHUNK
 from ssl_core._vit import VisionTransformer
@@ -26,21 +28,28 @@ _FULL = 4  # bytes of float32: weights, gradients, the residual stream and losse
 
 def parameter_counts(config: Config) -> dict[str, int]:
     """Of the student: `backbone`, `heads`, and `block`, one of the backbone's; nothing is allocated."""
-    plain = dataclasses.replace(config, train=TrainConfig(), high_res=HighResConfig(), init=InitConfig())
-    backbone, heads, block = _counts(plain)
-    return {"backbone": backbone, "heads": heads, "block": block}
+    student = _student(_plain(config))
+    encoder = cast(VisionTransformer, student.backbone)
+    backbone = _weights(encoder)
+    return {"backbone": backbone, "heads": _weights(student) - backbone, "block": _weights(encoder.blocks[0])}
+
+
+def _plain(config: Config) -> Config:
+    return dataclasses.replace(config, train=TrainConfig(), high_res=HighResConfig(), init=InitConfig())
 
 
 @functools.lru_cache(maxsize=16)
-def _counts(config: Config) -> tuple[int, int, int]:
+def _student(config: Config) -> Network:
     with torch.device("meta"):
-        student = build(config).student
+        return build(config).student
 
-    def count(module: torch.nn.Module) -> int:
-        return sum(p.numel() for p in module.parameters())
 
-    encoder = cast(VisionTransformer, student.backbone)
-    return count(encoder), count(student) - count(encoder), count(encoder.blocks[0])
+def _weights(module: nn.Module, processes: int = 1) -> int:
+    """Weights that the first of some processes holds, and no other more of: FSDP deals the rows of each in equal runs.
+
+    So what has one row, as positions have, is the first's alone.
+    """
+    return sum(-(-p.shape[0] // processes) * p[0].numel() for p in module.parameters())
 
 
 def _inner(model: ModelConfig) -> int:
@@ -78,11 +87,11 @@ def _pass(config: Config, size: Size, count: int, width: int) -> tuple[float, fl
 def step_memory(config: Config, processes: int = 1, step: int = 0) -> dict[str, float]:
     """Bytes of one process at its peak, by part, when `processes` share the batch.
 
-    `parameters`, `gradients`, `optimiser`, `teacher`: in float32, a share of each under FSDP; `copies`: the weights as
-    autocast hands them to products; `exchange`: DDP's buckets, or the blocks that FSDP has gathered; `student_global`,
-    `student_local`, `heads`: what is kept for the backward pass; `block`: what the backward pass of one block adds,
-    its activations included where they are recomputed; `loss`: prototypes, their gradients, targets. `total`, the peak,
-    is less than their sum: these are not all there at a time.
+    `parameters`, `gradients`, `optimiser`, `teacher`: in float32, the largest share of each under FSDP; `copies`: the
+    weights as autocast hands them to products; `exchange`: DDP's buckets, or the blocks that FSDP has gathered;
+    `student_global`, `student_local`, `heads`: what is kept for the backward pass; `block`: what the backward pass of
+    one block adds, its activations included where they are recomputed; `loss`: prototypes, their gradients, targets.
+    `total`, the peak, is less than their sum: these are not all there at a time.
     """
     model, head, train, crops = config.model, config.head, config.train, config.crops_at(step)
     images = max(1, train.batch_size // (processes * train.accumulate))
@@ -91,7 +100,7 @@ def step_memory(config: Config, processes: int = 1, step: int = 0) -> dict[str, 
     every = counts["backbone"] + counts["heads"]
     root = every - model.depth * counts["block"]
     sharded = train.parallel == "fsdp" and processes > 1
-    share = _FULL * every / (processes if sharded else 1)
+    share = float(_FULL * _weights(_student(_plain(config)), processes if sharded else 1))
     whole_gradients = sharded and train.accumulate > 1  # they are summed over processes in the last micro-batch alone
 
     rows = 2 * images + images * crops.local_count

@@ -12,10 +12,10 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from ssl_core._agreement import check_agreement
 from ssl_core._attention import force_attention
 from ssl_core._backbone import Backbone
 from ssl_core._batches import Batch, Images, Loader, seed_of
-from ssl_core._build import build, start_from_patches
 from ssl_core._checkpoints import Checkpoints
 from ssl_core._config import Config
 from ssl_core._distributed import barrier, mean_over_ranks, rank, whole, world_size
@@ -29,14 +29,14 @@ from ssl_core._lora import merge_adapters
 from ssl_core._memory import keep_freed_memory
 from ssl_core._meter import Meter
 from ssl_core._monitor import advice, collapse_signs, lidar, rankme
-from ssl_core._parallel import exchanging, prepare_blocks, spread
+from ssl_core._parallel import exchanging
 from ssl_core._param_groups import Multipliers, param_groups
+from ssl_core._place import Placed
 from ssl_core._recipes import load_config
 from ssl_core._report import Report
 from ssl_core._schedules import cosine_schedule, warmup_schedule
 from ssl_core._sizes import axes_of
-from ssl_core._start import start_from
-from ssl_core._stop import sigterm_noted
+from ssl_core._stop import stop_noted
 from ssl_core._vit import VisionTransformer
 
 _LOG = logging.getLogger("ssl_core")
@@ -94,18 +94,14 @@ class Trainer:
         self.device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
         self._claim_folder()
         self._own = backbone
-        self.model = build(config, backbone)
         train = config.train
-        self._checkpoints = Checkpoints(self.out / "checkpoints", train.keep_checkpoints, train.keep_every)
+        self._checkpoints = Checkpoints(
+            self.out / "checkpoints", train.keep_checkpoints, train.keep_every, sharded=train.sharded_checkpoints
+        )
         checkpoint = self._checkpoints.newest()
-        if config.model.whitening and checkpoint is None:
-            start_from_patches(config, images, self.model)
-        self.start = start_from(self.model, config) if config.init.weights and checkpoint is None else None
-        if self.start and self.rank == 0:
-            write_bytes(self.out / "start.json", self.start.to_json().encode())
-        self.model.to(self.device)
-        prepare_blocks(self.model, train)
-        self._spread = spread(self.model, train)
+        resumed = checkpoint is not None
+        placed = Placed(config, images, self.device, self.out, resumed=resumed, backbone=backbone)
+        self.model, self._spread, self.start = placed.model, placed.spread, placed.start
         o = config.optim
         self.optimizer = torch.optim.AdamW(
             param_groups(
@@ -124,6 +120,7 @@ class Trainer:
         self._warned: set[str] = set()
 
     def _check(self) -> None:
+        check_agreement(self.config, len(self.images))
         train, model = self.config.train, self.config.model
         if not len(self.images):
             raise SslError("expected at least one image to train on, got an empty data set")
@@ -149,7 +146,8 @@ class Trainer:
         """Train to the configured number of steps, then export the teacher to `encoder/`.
 
         Returns:
-            True when finished; False when SIGTERM came: a checkpoint is saved, and the next `fit` goes on from it.
+            True when finished; False when SIGTERM or SIGUSR1 came: a checkpoint is saved, and the next `fit` goes on
+            from it.
 
         Raises:
             SslError: a number is not finite; it, the step and the images are named, `failed-step-*.safetensors` holds
@@ -161,7 +159,7 @@ class Trainer:
         log = self._start_log() if self.rank == 0 else None
         meter = Meter(self.config, self.device, self.ranks, counted=self._own is None)
         attention = nullcontext() if train.attention == "auto" else force_attention(train.attention)
-        with sigterm_noted() as asked, attention:
+        with stop_noted() as asked, attention:
             while self.step < train.steps and not self._stop:
                 meter.count(self.step, self.train_step(stop=asked()))
                 if self.progress:

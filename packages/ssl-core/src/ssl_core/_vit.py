@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Literal, cast
 
 import torch
 from torch import Tensor, nn
 
 from ssl_core._attention import attention
+from ssl_core._distributed import fill
 from ssl_core._errors import SslError
 from ssl_core._ffn import Mlp, SwiGLU
 from ssl_core._pos_embed import interpolate_pos_embed, sincos_table
@@ -184,20 +186,23 @@ class VisionTransformer(nn.Module):
             self.register_tokens = nn.Parameter(torch.zeros(1, config.registers, dim))
         self.blocks = nn.ModuleList(Block(config) for _ in range(config.depth))
         self.norm = nn.LayerNorm(dim, eps=1e-6)
-        self._initialise()
+        self.initialise()
 
-    def _initialise(self) -> None:
-        nn.init.trunc_normal_(self.pos_embed, std=0.02)
-        if self.config.sincos:
-            with torch.no_grad():
-                self.pos_embed[0, 1:] = self.config.sincos * sincos_table(self.config.grid, self.config.embed_dim)
-        nn.init.normal_(self.cls_token, std=1e-6)
+    def initialise(self) -> None:
+        """Draw positions, tokens and linear layers; of a sharded encoder, the same."""
+        fill(self.pos_embed, self._draw_positions)
+        fill(self.cls_token, partial(nn.init.normal_, std=1e-6))
         if self.config.registers:
-            nn.init.normal_(self.register_tokens, std=1e-6)
+            fill(self.register_tokens, partial(nn.init.normal_, std=1e-6))
         for module in self.modules():
             if isinstance(module, nn.Linear):
-                nn.init.trunc_normal_(module.weight, std=self.config.init_std)
-                nn.init.zeros_(module.bias)
+                fill(module.weight, partial(nn.init.trunc_normal_, std=self.config.init_std))
+                fill(module.bias, nn.init.zeros_)
+
+    def _draw_positions(self, table: Tensor) -> None:
+        nn.init.trunc_normal_(table, std=0.02)
+        if self.config.sincos:
+            table[0, 1:] = self.config.sincos * sincos_table(self.config.grid, self.config.embed_dim)
 
     def forward(self, images: Float[Tensor, "b c *axes"], masks: Bool[Tensor, "b n"] | None = None) -> Features:
         """Encode a batch.

@@ -33,6 +33,10 @@ def command(
     dtype: Annotated[
         str, typer.Option(help="auto (bfloat16 where the device has it), float32, bfloat16 or float16.")
     ] = "auto",
+    executor: Annotated[str, typer.Option(help="local: this process; ray: a Ray cluster.")] = "local",
+    address: Annotated[
+        str | None, typer.Option(help="Of the Ray cluster (default: the one that runs here, else a new one).")
+    ] = None,
 ) -> None:
     """Class tokens, and patch tokens if asked for, of every image of every split; run again, it goes on.
 
@@ -46,6 +50,6 @@ def command(
     with bar("embed") as progress:
         count = embed(
             shards, encoder, out, patches=patches, layers=layers, grid=grid, fit=fit, batch_size=batch_size,
-            device=device, dtype=dtype, progress=progress,
+            device=device, dtype=dtype, executor=executor, address=address, progress=progress,
         )  # fmt: skip
     typer.echo(f"features of {count} images in {out}")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -35,19 +35,41 @@ def command(
         bool | None,
         typer.Option("--stream/--in-memory", help="Read images as they are needed (default: where they fill memory)."),
     ] = None,
+    launcher: Annotated[str, typer.Option(help="local: now and here; slurm: as a job of the cluster.")] = "local",
+    nodes: Annotated[int, typer.Option(min=1, help="SLURM: machines.")] = 1,
+    gpus_per_node: Annotated[
+        int, typer.Option(min=0, help="SLURM: GPUs of a machine, a process each; without, --processes of them.")
+    ] = 0,
+    cpus_per_process: Annotated[int, typer.Option(min=1, help="SLURM: cores of a process.")] = 8,
+    minutes: Annotated[
+        int, typer.Option(min=1, help="SLURM: time limit; a job that meets it is queued again and goes on.")
+    ] = 1440,
+    partition: Annotated[str | None, typer.Option(help="SLURM: partition.")] = None,
+    account: Annotated[str | None, typer.Option(help="SLURM: account.")] = None,
 ) -> None:
     """Train an encoder by self-distillation (DINO + iBOT); run again, it goes on exactly where it stopped.
 
     With --init the encoder has the shape of those weights; what became of each key is in the run's start.json.
 
-    Example: `raddino pretrain shards --out runs/first --recipe cpu-tiny --set train.steps=500`
+    Examples: `raddino pretrain shards --out runs/first --recipe cpu-tiny --set train.steps=500`,
+    `raddino pretrain shards --out runs/large --launcher slurm --nodes 8 --gpus-per-node 8 --minutes 1440`
     """
-    from raddino_cli.work.training import pretrain
-
     if init_head and not init:
         raise typer.BadParameter("goes with --init, the encoder it belongs to", param_hint="--init-head")
-    pretrain(
-        shards, out, recipe, overrides or [], init=init, init_head=init_head, processes=processes, stream=stream,
-        share=share,
-    )  # fmt: skip
+    if launcher not in ("local", "slurm"):
+        raise typer.BadParameter(f"expected local or slurm, got {launcher!r}", param_hint="--launcher")
+    asked: dict[str, Any] = {
+        "shards": shards, "out": out, "recipe": recipe, "overrides": overrides or [], "init": init,
+        "init_head": init_head, "stream": stream, "share": share,
+    }  # fmt: skip
+    if launcher == "slurm":
+        from raddino_cli.work.slurm import Job, check
+
+        job = Job(nodes, gpus_per_node or processes or 1, gpus_per_node, cpus_per_process, minutes, partition, account)
+        check(job, asked)
+        typer.echo(f"job {job.submit(out, asked)}; its logs are in {out.with_name(out.name + '.slurm')}")
+        return
+    from raddino_cli.work.training import pretrain
+
+    pretrain(**asked, processes=processes)
     typer.echo(f"encoder in {out / 'encoder'}")

@@ -2,44 +2,30 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
 import time
+import uuid
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
-from hashlib import sha256
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import raddino_encoders
 import torch
-from cxr_io import Sample, ShardStream, info
-from numpy.typing import NDArray
-from torch.nn.functional import adaptive_avg_pool2d
+from cxr_io import Cluster, Sample, ShardStream, info
 
 from raddino_cli.console import Progress
+from raddino_cli.work.encoding import Encoded, Encoding, Piece, encode, encode_piece, forget, prepare, read, settle
 from raddino_cli.work.features import FORMAT, SPLITS, digest, write_samples
 from raddino_cli.work.growing import GrowingArray
 from raddino_cli.work.stages import write_text
 
-_MOST_TOKENS = 8192  # of a batch on a CPU, where larger ones only leave the caches
-_MOST_IMAGES = 32
+EXECUTORS = ("local", "ray")
 _AHEAD = 2  # batches that are prepared while one is encoded
 _SYNC_S = 5.0  # between two notes of the place
-
-
-@dataclass(frozen=True)
-class Batch:
-    """Images with what is known of them; `position` is the place in the split after them."""
-
-    split: str
-    position: int
-    samples: list[Sample]
 
 
 def embed(
@@ -54,67 +40,42 @@ def embed(
     batch_size: int | None = None,
     device: str = "auto",
     dtype: str = "auto",
+    executor: str = "local",
+    address: str | None = None,
     progress: Progress | None = None,
 ) -> int:
     """Write the features of every image of some shards; returns how many.
 
+    With the executor `ray` tasks of the cluster at `address` encode them, see `cxr_io.Cluster`; its nodes see shards
+    and encoder under the same paths. Files are those of a local run on as many threads.
+
     `<out>` appears whole; what is under way is in `<out>.part`, and the same call goes on from there. Features that
     this call made before are left as they are; those of other settings are replaced at the end.
     """
-    place, kind = choose(device, dtype)
-    model = raddino_encoders.load(encoder, device=place, dtype=kind)
+    if executor not in EXECUTORS:
+        raise ValueError(f"expected an executor of {', '.join(EXECUTORS)}; got {executor!r}")
+    if address and executor != "ray":
+        raise ValueError(f"expected --executor ray with the address of a cluster, {address}; got {executor}")
+    encoding = Encoding(
+        shards, encoder, patches, layers, grid, fit, device, dtype, folder=Path.cwd(), call=uuid.uuid4().hex
+    )
     splits = _splits(shards)
-    side = model.image_size // model.patch_size
-    if grid > side:
-        raise ValueError(f"expected a grid of at most {side} cells a side, as {model.name} has patches, got {grid}")
-    settings = {**_settings(model, shards, fit), "patches": patches, "layers": layers, "grid": grid}
-    facts = _read(out / "features.json")
-    if facts and {name: facts.get(name) for name in settings} == settings:
-        return int(facts["rows"])
-    size = batch_size or (_MOST_IMAGES if place != "cpu" else min(max(_MOST_TOKENS // side**2, 1), _MOST_IMAGES))
-    streams = {split: ShardStream(shards, split=split) for split in splits}
-    total = sum(len(stream) for stream in streams.values())
-    with _Part(out.with_name(out.name + ".part"), settings) as part:
-        batches = _batches(streams, part, size)
-        for batch, x in _prepared(batches, lambda images: model.preprocess(images, fit=_fit(fit))):
-            part.add(batch, tokens_of(model, x, patches=patches, layers=layers, grid=grid))
-            if progress:
-                progress(part.rows, total)
-    return part.finish(out)
-
-
-def choose(device: str, dtype: str) -> tuple[str, torch.dtype]:
-    """Device and dtype; `auto` is a CUDA device where there is one, and bfloat16 where it computes in that."""
-    if device == "auto":
-        device = "cuda" if torch.cuda.is_available() else "cpu"
-    kinds = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
-    if dtype == "auto":
-        dtype = "bfloat16" if device.startswith("cuda") and torch.cuda.is_bf16_supported() else "float32"
-    if dtype not in kinds:
-        raise ValueError(f"expected a dtype of auto, {', '.join(kinds)}; got {dtype!r}")
-    try:
-        torch.empty(0, device=device)
-    except (RuntimeError, AssertionError) as error:
-        raise ValueError(f"expected a device such as auto, cpu or cuda; got {device!r} ({error})") from error
-    return device, kinds[dtype]
-
-
-def tokens_of(
-    model: raddino_encoders.Encoder, x: torch.Tensor, *, patches: bool, layers: int, grid: int
-) -> dict[str, NDArray[np.generic]]:
-    """Rows of each array of a folder of features, for a preprocessed batch."""
-    found = model.encode_layers(x, layers)
-    last = found[-1]
-    rows = {"cls": last.cls.cpu().numpy()}
-    if not model.pooled:
-        rows["mean"] = last.patches.mean((2, 3)).cpu().numpy()
-    if layers > 1:
-        rows["layers"] = torch.stack([tokens.cls for tokens in found], 1).cpu().numpy()
-    if grid:
-        rows["grid"] = adaptive_avg_pool2d(last.patches.float(), grid).cpu().numpy()
-    if patches:
-        rows["patches"] = last.patches.half().cpu().numpy()
-    return rows
+    with contextlib.ExitStack() as stack:
+        stack.callback(forget)
+        cluster = stack.enter_context(Cluster(address)) if executor == "ray" else None
+        encoding, settings, size = cluster.run(settle, encoding) if cluster else settle(encoding)
+        facts = _read(out / "features.json")
+        if facts and {name: facts.get(name) for name in settings} == settings:
+            return int(facts["rows"])
+        counts = {split: len(ShardStream(shards, split=split)) for split in splits}
+        with _Part(out.with_name(out.name + ".part"), settings) as part:
+            pieces = _pieces(counts, part, batch_size or size)
+            found = cluster.map(encode_piece, encoding, pieces) if cluster else _here(encoding, pieces)
+            for encoded in found:
+                part.add(encoded)
+                if progress:
+                    progress(part.rows, sum(counts.values()))
+        return part.finish(out)
 
 
 class _Part:
@@ -157,22 +118,15 @@ class _Part:
             array.close()
         self._lines.close()
 
-    def add(self, batch: Batch, tokens: dict[str, NDArray[np.generic]]) -> None:
-        """Append a batch; every few seconds, note the place."""
-        for name, rows in tokens.items():
+    def add(self, encoded: Encoded) -> None:
+        """Append a piece; every few seconds, note the place."""
+        for name, rows in encoded.arrays.items():
             if name not in self._arrays:
                 self._arrays[name] = self._array(name, rows.shape[1:], str(rows.dtype))
             self._arrays[name].append(rows)
-        for sample in batch.samples:
-            row = {
-                **sample.meta["metadata"],
-                **sample.meta,
-                "key": sample.key,
-                "split": batch.split,
-                "report": sample.report,
-            }
+        for row in encoded.samples:
             self._lines.write(json.dumps(row).encode() + b"\n")
-        self.rows, self.split, self.position = self.rows + len(batch.samples), batch.split, batch.position
+        self.rows, self.split, self.position = self.rows + len(encoded.samples), encoded.piece.split, encoded.piece.stop
         self._bytes = self._lines.tell()
         if time.monotonic() - self._noted > _SYNC_S:
             self._note()
@@ -207,59 +161,32 @@ class _Part:
         return self.rows
 
 
-def _settings(model: raddino_encoders.Encoder, shards: Path, fit: str) -> dict[str, Any]:
-    """What the features are a function of, besides which of them are kept."""
-    preprocessing = model.preprocessing
-    return {
-        "encoder": model.name,
-        "revision": model.revision,
-        "dtype": str(model.dtype).removeprefix("torch."),
-        "fit": _fit(fit) or preprocessing.fit,
-        "image_size": model.image_size,
-        "patch_size": model.patch_size,
-        "preprocessing": {
-            "mean": list(preprocessing.mean), "std": list(preprocessing.std), "short_side": preprocessing.short_side,
-            "resample": preprocessing.resample, "source": preprocessing.source,
-        },
-        "class_token": "mean of the patch tokens" if model.pooled else "its own",
-        "shards": sha256((shards / "index.json").read_bytes()).hexdigest(),
-    }  # fmt: skip
-
-
-def _fit(fit: str) -> Any:
-    return None if fit == "released" else fit
-
-
 def _splits(shards: Path) -> list[str]:
     present = info(shards)["splits"]
     return [split for split in SPLITS if split in present]
 
 
-def _batches(streams: dict[str, ShardStream], part: _Part, size: int) -> Iterator[Batch]:
+def _pieces(counts: dict[str, int], part: _Part, size: int) -> Iterator[Piece]:
     """What is left of the splits, in their order."""
-    names = list(streams)
+    names = list(counts)
     for split in names[names.index(part.split) if part.split else 0 :]:
-        stream = streams[split]
-        if split == part.split:
-            stream.load_state_dict({**stream.state_dict(), "position": part.position})
-        samples = ((stream.state_dict()["position"], sample) for sample in stream)
-        while batch := list(islice(samples, size)):
-            yield Batch(split, batch[-1][0], [sample for _, sample in batch])
+        begin = part.position if split == part.split else 0
+        for start in range(begin, counts[split], size):
+            yield Piece(split, start, min(start + size, counts[split]))
 
 
-def _prepared(
-    batches: Iterator[Batch], prepare: Callable[[list[NDArray[Any]]], torch.Tensor]
-) -> Iterator[tuple[Batch, torch.Tensor]]:
-    """Batches with their input, which another thread prepares ahead."""
-    waiting: deque[tuple[Batch, Future[torch.Tensor]]] = deque()
+def _here(encoding: Encoding, pieces: Iterator[Piece]) -> Iterator[Encoded]:
+    """Pieces encoded in this process, with their input, which other threads prepare ahead."""
+    waiting: deque[tuple[Piece, list[Sample], Future[torch.Tensor | None]]] = deque()
     with ThreadPoolExecutor(_AHEAD) as pool:
-        for batch in batches:
-            waiting.append((batch, pool.submit(prepare, [sample.image for sample in batch.samples])))
+        for piece in pieces:
+            samples = read(encoding, piece)
+            waiting.append((piece, samples, pool.submit(prepare, encoding, samples)))
             if len(waiting) > _AHEAD:
-                first, x = waiting.popleft()
-                yield first, x.result()
-        for first, x in waiting:
-            yield first, x.result()
+                first, images, x = waiting.popleft()
+                yield encode(encoding, first, images, x.result())
+        for first, images, x in waiting:
+            yield encode(encoding, first, images, x.result())
 
 
 def _read(path: Path) -> dict[str, Any]:

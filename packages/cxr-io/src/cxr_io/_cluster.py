@@ -1,0 +1,119 @@
+"""A Ray cluster as a place where functions run.
+
+Ray places the tasks and runs those again that a dead worker or node has left, or whose results went with it.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import socket
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, TypeVar
+
+from cxr_io._errors import CxrError
+
+A = TypeVar("A")
+B = TypeVar("B")
+K = TypeVar("K")
+TRIES = 4
+"""More than of a local pool: nodes of a cluster may be taken away one after another."""
+_KNOCK_S = 10.0
+_AHEAD = 3  # tasks a core or GPU: one that runs, and two that wait for it or are waited for
+
+
+class Cluster:
+    """The cluster at `address`, else the one that runs here, else a new one of this machine's cores.
+
+    A task takes a GPU where the cluster has some and `map` or `run` runs it, else a core. What was joined is left at
+    the end, with what is under way.
+
+    Raises:
+        CxrError: no ray, or no cluster at the address.
+    """
+
+    def __init__(self, address: str | None = None) -> None:
+        try:
+            import ray
+        except ImportError as error:
+            raise CxrError("usage", "expected ray to run on a cluster; pip install 'cxr-io[ray]'") from error
+        os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # it would report to its makers
+        self._ours = not ray.is_initialized()
+        if self._ours:
+            try:
+                _knock(address or "")
+                ray.init(address, log_to_driver=False, logging_level=logging.ERROR, include_dashboard=False)
+            except (OSError, ValueError, RuntimeError) as error:
+                raise CxrError("usage", f"expected a Ray cluster at {address}: {error}") from error
+        self._ray: Any = ray
+        found = self._ray.cluster_resources()
+        self.cores, self._gpus = max(1, int(found.get("CPU", 1))), int(found.get("GPU", 0))
+
+    def share(self, value: object) -> Any:
+        """A value that many tasks take, sent to each node once."""
+        return self._ray.put(value)
+
+    def start(self, function: Callable[..., Any], *values: object, gpus: int = 0) -> Any:
+        """Begin with a call; `result` has what becomes of it."""
+        task: Any = self._ray.remote(num_cpus=0 if gpus else 1, num_gpus=gpus, max_retries=TRIES - 1)(function)
+        return task.remote(*values)
+
+    def result(self, reference: Any) -> Any:
+        """What a call returned, or raised as a ValueError; None where all the workers that tried it died.
+
+        Raises:
+            CxrError: the cluster is gone.
+        """
+        from ray.exceptions import RayError, RayTaskError, WorkerCrashedError
+
+        try:
+            return self._ray.get(reference)
+        except WorkerCrashedError:
+            return None
+        except RayTaskError as error:
+            raise error.cause if isinstance(error.cause, ValueError) else error from None
+        except RayError as error:
+            raise CxrError(
+                "worker_killed", f"expected a cluster that lives ({type(error).__name__}); run again to go on"
+            ) from error
+
+    def run(self, function: Callable[[A], B], value: A) -> B:
+        """One call, waited for."""
+        found: B = self._whole(self.start(function, value, gpus=min(self._gpus, 1)))
+        return found
+
+    def map(self, function: Callable[[K, A], B], known: K, items: Iterable[A]) -> Iterator[B]:
+        """`function(known, item)` for each item, in their order; a few for each core or GPU are under way at a time."""
+        shared, ahead = self.share(known), _AHEAD * (self._gpus or self.cores)
+        waiting: deque[Any] = deque()
+        for item in items:
+            waiting.append(self.start(function, shared, item, gpus=min(self._gpus, 1)))
+            if len(waiting) > ahead:
+                yield self._whole(waiting.popleft())
+        while waiting:
+            yield self._whole(waiting.popleft())
+
+    def close(self) -> None:
+        """Leave the cluster, if this joined it."""
+        if self._ours:
+            self._ray.shutdown()
+
+    def __enter__(self) -> Cluster:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _whole(self, reference: Any) -> Any:
+        found = self.result(reference)
+        if found is None:
+            raise CxrError("worker_killed", f"expected workers to live, {TRIES} died of one task; run again to go on")
+        return found
+
+
+def _knock(address: str) -> None:
+    """Fail soon where nobody answers at a host and port; Ray would try for minutes."""
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    if host and port.isdigit():
+        socket.create_connection((host, int(port)), timeout=_KNOCK_S).close()
