@@ -180,7 +180,10 @@ def vindr(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.slow
-def test_the_protocol_of_vindr_needs_only_the_path(raddino: Run, vindr: Path, tmp_path: Path) -> None:
+def test_the_protocol_of_vindr_needs_only_the_path(
+    raddino: Run, vindr: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CXR_IO_KEY", KEY)  # by which patients are dealt to train and val
     done = raddino("bench", "--protocol", "vindr", vindr, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     found = json.loads((tmp_path / "runs" / "bench" / "results.json").read_text())

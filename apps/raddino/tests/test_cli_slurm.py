@@ -149,7 +149,7 @@ class Queued:
     def told(self) -> str:
         files = sorted(self.run.with_name("run.slurm").glob("*.err"))
         files += sorted(self.run.with_name("run.slurm").glob("*.out"))
-        return "".join(path.read_text() for path in [*files, self.slurm / "slurmctld.log"])[-6000:]
+        return "".join(path.read_text() for path in [*files, self.slurm / "slurmctld.log"])
 
     def state(self) -> str:
         words = ["squeue", "--noheader", "--format=%t", f"--jobs={self.number}"]
