@@ -157,7 +157,7 @@ def test_other_shards_and_other_weights_are_other_cells(archive: Path, shards: P
 def vindr(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Phantoms in the layout of VinDr-CXR, three readers of each training image."""
     root, made = tmp_path_factory.mktemp("vindr"), tmp_path_factory.mktemp("made")
-    cxr_phantom.generate(made, patients=140, size=64, workers=1)
+    cxr_phantom.generate(made, patients=300, size=64, workers=1)
     findings = {"pleural_effusion": "Pleural effusion", "cardiomegaly": "Cardiomegaly"}
     silent = ("Lung Opacity", "Pleural thickening", "Aortic enlargement", "Pulmonary fibrosis", "Tuberculosis")
     (root / "annotations").mkdir()
