@@ -19,8 +19,9 @@ B = TypeVar("B")
 K = TypeVar("K")
 TRIES = 4
 """More than of a local pool: nodes of a cluster may be taken away one after another."""
+AHEAD = 3
+"""Tasks a core or GPU: one that runs, and two that wait for it or are waited for."""
 _KNOCK_S = 10.0
-_AHEAD = 3  # tasks a core or GPU: one that runs, and two that wait for it or are waited for
 
 
 class Cluster:
@@ -49,6 +50,7 @@ class Cluster:
         self._ray: Any = ray
         found = self._ray.cluster_resources()
         self.cores, self._gpus = max(1, int(found.get("CPU", 1))), int(found.get("GPU", 0))
+        self._tasks: dict[tuple[Callable[..., Any], int], Any] = {}  # each is sent to the cluster once
 
     def share(self, value: object) -> Any:
         """A value that many tasks take, sent to each node once."""
@@ -56,8 +58,10 @@ class Cluster:
 
     def start(self, function: Callable[..., Any], *values: object, gpus: int = 0) -> Any:
         """Begin with a call; `result` has what becomes of it."""
-        task: Any = self._ray.remote(num_cpus=0 if gpus else 1, num_gpus=gpus, max_retries=TRIES - 1)(function)
-        return task.remote(*values)
+        if (function, gpus) not in self._tasks:
+            needs = {"num_cpus": 0 if gpus else 1, "num_gpus": gpus, "max_retries": TRIES - 1}
+            self._tasks[function, gpus] = self._ray.remote(**needs)(function)
+        return self._tasks[function, gpus].remote(*values)
 
     def result(self, reference: Any) -> Any:
         """What a call returned, or raised as a ValueError; None where all the workers that tried it died.
@@ -85,7 +89,7 @@ class Cluster:
 
     def map(self, function: Callable[[K, A], B], known: K, items: Iterable[A]) -> Iterator[B]:
         """`function(known, item)` for each item, in their order; a few for each core or GPU are under way at a time."""
-        shared, ahead = self.share(known), _AHEAD * (self._gpus or self.cores)
+        shared, ahead = self.share(known), AHEAD * (self._gpus or self.cores)
         waiting: deque[Any] = deque()
         for item in items:
             waiting.append(self.start(function, shared, item, gpus=min(self._gpus, 1)))

@@ -9,12 +9,11 @@ from typing import Any
 
 import cv2
 
-from cxr_io._cluster import TRIES, Cluster
+from cxr_io._cluster import AHEAD, TRIES, Cluster
 from cxr_io._convert import Rejected, Settings, Taken, convert, mark
 from cxr_io.datasets import Record
 
 _BATCH = 8  # files a task, since Ray's own work for one is a good part of a small file's
-_AHEAD = 3  # tasks a core: one that runs, and two that wait for it or are waited for
 Start = Callable[[list[Record]], Any]
 
 
@@ -26,7 +25,7 @@ class RayPool:
 
     def __init__(self, workers: int | None, settings: Settings, address: str | None) -> None:
         self._cluster = Cluster(address)
-        self.ahead = _BATCH * _AHEAD * (workers or self._cluster.cores)
+        self.ahead = _BATCH * AHEAD * (workers or self._cluster.cores)
         self._key, known = settings.key, self._cluster.share(settings)
         self._start: Start = lambda items: self._cluster.start(_convert, items, known)
         self._batch = _Batch(self._start, self._cluster.result, self._key)

@@ -173,12 +173,12 @@ def _embedded(shards: Path, spec: str, patches: bool, settings: Settings, stages
     folder = stages.out / "features" / named(spec, digest)
 
     def work() -> int:
-        model = raddino_encoders.load(spec)
-        most, side = model.most_layers, model.image_size // model.patch_size
+        kept = (layers, grid)
+        if layers > 1 or grid:
+            model = raddino_encoders.load(spec)
+            kept = min(layers, model.most_layers), min(grid, model.image_size // model.patch_size)
         with bar(f"embed {spec}") as tell:
-            return embed(
-                shards, spec, folder, patches=patches, layers=min(layers, most), grid=min(grid, side), progress=tell
-            )
+            return embed(shards, spec, folder, patches=patches, layers=kept[0], grid=kept[1], progress=tell)
 
     stages.run(named(f"embed {spec}", digest), work)
     return load_features(folder), digest

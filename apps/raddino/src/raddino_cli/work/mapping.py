@@ -7,12 +7,10 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from raddino_probes import Findings, LinearHead, mean_maps, patch_maps, probe_findings
+from raddino_probes import LinearHead, mean_maps, patch_maps, probe_findings
 
-from raddino_cli.work.features import SPLITS, load_features
-from raddino_cli.work.targets import NUMBERS, choose_targets, target_values
-
-_CHOICE = "mean patch"
+from raddino_cli.work.features import load_features
+from raddino_cli.work.targets import NUMBERS, choose_targets, findings_of
 
 
 @dataclass(frozen=True)
@@ -38,12 +36,7 @@ def map_targets(folder: Path, targets: list[str] | None = None) -> dict[str, Map
     names = [name for name in choose_targets(features, targets or ()) if name not in NUMBERS]
     if not names:
         raise ValueError("expected a label, sex, view or manufacturer to map, got numbers alone")
-    values = np.stack([target_values(features, name) for name in names], axis=1)
-    mean, patients = features.mean.astype(np.float64), features.column("patient")
-    train, val, test = (
-        Findings({_CHOICE: mean[rows]}, values[rows], patients[rows], tuple(names))
-        for rows in map(features.rows, SPLITS)
-    )
+    train, val, test = findings_of(features, names, {"mean patch": features.mean.astype(np.float64)})
     found = {}
     for i, (name, head) in enumerate(zip(names, probe_findings(train, val, test, replicates=1).heads, strict=True)):
         if isinstance(head, LinearHead):

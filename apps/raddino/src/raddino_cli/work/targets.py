@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, get_args
 
@@ -83,12 +83,16 @@ def splits_of(features: Features, name: str, choice: str) -> list[Split]:
     return [Split(features.choices[choice][i], values[i], patients[i]) for i in map(features.rows, SPLITS)]
 
 
-def findings_of(features: Features, names: Sequence[str]) -> list[Findings]:
-    """Train, val and test of several binary targets and all choices of features."""
+def findings_of(
+    features: Features, names: Sequence[str], choices: Mapping[str, NDArray[np.float64]] | None = None
+) -> list[Findings]:
+    """Train, val and test of several binary targets and all choices of features, or those given."""
     values = np.stack([target_values(features, name) for name in names], axis=1)
     patients = features.column("patient")
     return [
-        Findings({name: x[i] for name, x in features.choices.items()}, values[i], patients[i], tuple(names))
+        Findings(
+            {name: x[i] for name, x in (choices or features.choices).items()}, values[i], patients[i], tuple(names)
+        )
         for i in map(features.rows, SPLITS)
     ]
 
