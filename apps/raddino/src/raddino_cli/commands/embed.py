@@ -9,7 +9,7 @@ import typer
 
 
 def command(
-    shards: Annotated[Path, typer.Argument(help="Folder of shards.")],
+    shards: Annotated[str, typer.Argument(help="Folder of shards, or their URL.")],
     encoder: Annotated[
         str,
         typer.Option(
@@ -44,12 +44,12 @@ def command(
     `raddino embed shards --encoder runs/first --out features/first --patches`,
     `raddino embed shards --encoder microsoft/rad-dino --out features/rad-dino --layers 4`
     """
-    from raddino_cli.console import bar
+    from raddino_cli.console import bar, place_of
     from raddino_cli.work.embedding import embed
 
     with bar("embed") as progress:
         count = embed(
-            shards, encoder, out, patches=patches, layers=layers, grid=grid, fit=fit, batch_size=batch_size,
+            place_of(shards), encoder, out, patches=patches, layers=layers, grid=grid, fit=fit, batch_size=batch_size,
             device=device, dtype=dtype, executor=executor, address=address, progress=progress,
         )  # fmt: skip
     typer.echo(f"features of {count} images in {out}")

@@ -7,9 +7,11 @@ from typing import Annotated, Any
 
 import typer
 
+from raddino_cli.console import place_of
+
 
 def command(
-    shards: Annotated[Path, typer.Argument(help="Folder of shards; the split train is used.")],
+    shards: Annotated[str, typer.Argument(help="Folder of shards, or their URL; the split train is used.")],
     out: Annotated[Path, typer.Option(help="Run folder to write, or to go on with.")],
     recipe: Annotated[str, typer.Option(help="Name of a recipe, or a TOML file.")] = "cpu-tiny",
     overrides: Annotated[
@@ -59,7 +61,7 @@ def command(
     if launcher not in ("local", "slurm"):
         raise typer.BadParameter(f"expected local or slurm, got {launcher!r}", param_hint="--launcher")
     asked: dict[str, Any] = {
-        "shards": shards, "out": out, "recipe": recipe, "overrides": overrides or [], "init": init,
+        "shards": place_of(shards), "out": out, "recipe": recipe, "overrides": overrides or [], "init": init,
         "init_head": init_head, "stream": stream, "share": share,
     }  # fmt: skip
     if launcher == "slurm":

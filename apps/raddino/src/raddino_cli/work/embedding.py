@@ -21,6 +21,7 @@ from raddino_cli.console import Progress
 from raddino_cli.work.encoding import Encoded, Encoding, Piece, encode, encode_piece, forget, prepare, read, settle
 from raddino_cli.work.features import FORMAT, SPLITS, digest, write_samples
 from raddino_cli.work.growing import GrowingArray
+from raddino_cli.work.images import Place
 from raddino_cli.work.stages import write_text
 
 EXECUTORS = ("local", "ray")
@@ -29,7 +30,7 @@ _SYNC_S = 5.0  # between two notes of the place
 
 
 def embed(
-    shards: Path,
+    shards: Place,
     encoder: str,
     out: Path,
     *,
@@ -161,7 +162,7 @@ class _Part:
         return self.rows
 
 
-def _splits(shards: Path) -> list[str]:
+def _splits(shards: Place) -> list[str]:
     present = info(shards)["splits"]
     return [split for split in SPLITS if split in present]
 

@@ -6,16 +6,17 @@ import dataclasses
 import functools
 import os
 from dataclasses import dataclass
-from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import raddino_encoders
 import torch
-from cxr_io import Sample, ShardStream
+from cxr_io import Sample, ShardStream, index_sha256
 from numpy.typing import NDArray
 from torch.nn.functional import adaptive_avg_pool2d
+
+from raddino_cli.work.images import Place
 
 _MOST_TOKENS = 8192  # of a batch on a CPU, where larger ones only leave the caches
 _MOST_IMAGES = 32
@@ -25,7 +26,7 @@ _MOST_IMAGES = 32
 class Encoding:
     """What becomes of each image; plain values, that go to other machines."""
 
-    shards: Path
+    shards: Place
     encoder: str
     patches: bool = False
     layers: int = 1
@@ -123,7 +124,11 @@ def forget() -> None:
 
 @functools.lru_cache(maxsize=4)
 def _stream(encoding: Encoding, split: str) -> ShardStream:
-    return ShardStream(encoding.folder / encoding.shards, split=split)
+    return ShardStream(_from(encoding.folder, encoding.shards), split=split)
+
+
+def _from(folder: Path, shards: Place) -> Place:
+    return folder / shards if isinstance(shards, Path) else shards
 
 
 def choose(device: str, dtype: str) -> tuple[str, torch.dtype]:
@@ -158,7 +163,7 @@ def _tokens_of(model: raddino_encoders.Encoder, x: torch.Tensor, encoding: Encod
     return rows
 
 
-def _settings(model: raddino_encoders.Encoder, shards: Path, fit: str) -> dict[str, Any]:
+def _settings(model: raddino_encoders.Encoder, shards: Place, fit: str) -> dict[str, Any]:
     """What the features are a function of, besides which of them are kept."""
     preprocessing = model.preprocessing
     return {
@@ -173,7 +178,7 @@ def _settings(model: raddino_encoders.Encoder, shards: Path, fit: str) -> dict[s
             "resample": preprocessing.resample, "source": preprocessing.source,
         },
         "class_token": "mean of the patch tokens" if model.pooled else "its own",
-        "shards": sha256((shards / "index.json").read_bytes()).hexdigest(),
+        "shards": index_sha256(shards),
     }  # fmt: skip
 
 
