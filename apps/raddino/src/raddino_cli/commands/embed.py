@@ -26,6 +26,10 @@ def command(
     fit: Annotated[
         str, typer.Option(help="released (as the encoder's authors did), letterbox (whole image), crop or stretch.")
     ] = "released",
+    image_size: Annotated[
+        int | None,
+        typer.Option(min=1, help="Pixels a side that the encoder sees (default: its own); more give more tokens."),
+    ] = None,
     batch_size: Annotated[
         int | None, typer.Option(min=1, help="Images at a time (default: 32, fewer of large ones on a CPU).")
     ] = None,
@@ -50,6 +54,6 @@ def command(
     with bar("embed") as progress:
         count = embed(
             place_of(shards), encoder, out, patches=patches, layers=layers, grid=grid, fit=fit, batch_size=batch_size,
-            device=device, dtype=dtype, executor=executor, address=address, progress=progress,
+            device=device, dtype=dtype, image_size=image_size, executor=executor, address=address, progress=progress,
         )  # fmt: skip
     typer.echo(f"features of {count} images in {out}")

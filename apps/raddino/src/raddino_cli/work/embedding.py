@@ -41,6 +41,7 @@ def embed(
     batch_size: int | None = None,
     device: str = "auto",
     dtype: str = "auto",
+    image_size: int | None = None,
     executor: str = "local",
     address: str | None = None,
     progress: Progress | None = None,
@@ -58,7 +59,7 @@ def embed(
     if address and executor != "ray":
         raise ValueError(f"expected --executor ray with the address of a cluster, {address}; got {executor}")
     encoding = Encoding(
-        shards, encoder, patches, layers, grid, fit, device, dtype, folder=Path.cwd(), call=uuid.uuid4().hex
+        shards, encoder, patches, layers, grid, fit, device, dtype, image_size, folder=Path.cwd(), call=uuid.uuid4().hex
     )
     splits = _splits(shards)
     with contextlib.ExitStack() as stack:

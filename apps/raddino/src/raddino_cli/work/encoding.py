@@ -34,6 +34,8 @@ class Encoding:
     fit: str = "released"
     device: str = "auto"
     dtype: str = "auto"
+    image_size: int | None = None
+    """Of the encoder's input; None is its own."""
     folder: Path = Path()
     """Where relative paths start."""
     call: str = ""
@@ -63,7 +65,7 @@ def encoder_of(encoding: Encoding) -> raddino_encoders.Encoder:
     """The encoder, loaded once by each process."""
     os.chdir(encoding.folder)
     place, kind = choose(encoding.device, encoding.dtype)
-    return raddino_encoders.load(encoding.encoder, device=place, dtype=kind)
+    return raddino_encoders.load(encoding.encoder, device=place, dtype=kind, image_size=encoding.image_size)
 
 
 def settle(encoding: Encoding) -> tuple[Encoding, dict[str, Any], int]:
