@@ -9,6 +9,7 @@ Stopped and started again it goes on.
 from __future__ import annotations
 
 import csv
+import json
 import os
 import subprocess
 import sys
@@ -121,7 +122,19 @@ def measure(out: Path, name: str, *options: str) -> str:
     table = (out / name / "results.md").read_text("utf-8")
     for spec in sorted(encoders, key=len, reverse=True):
         table = table.replace(spec, encoders[spec] or spec)
-    return "".join(line for line in table.splitlines(True) if not line.startswith("!["))
+    table = "".join(line for line in table.splitlines(True) if not line.startswith("!["))
+    return apart(out / name, run) + table
+
+
+def apart(found: Path, run: Path) -> str:
+    """A sentence: in which metrics of sex and age the intervals of the trained and the random encoder don't overlap."""
+    results = json.loads((found / "results.json").read_bytes())["results"]
+    words = []
+    for own, other in zip(results[str(run)], results[f"random:{run}"], strict=True):
+        if own["name"] in ("sex", "age") and not own["group"]:
+            yes = own["low"] > other["high"] or own["high"] < other["low"]
+            words.append(f"{own['name']} by {own['metric']} {'apart' if yes else 'overlapping'}")
+    return f"Intervals of trained and random: {', '.join(words)}.\n\n"
 
 
 def main() -> None:
