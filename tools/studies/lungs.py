@@ -20,7 +20,7 @@ from typing import Any
 from cxr_io import Layout, Record, ingest
 from raddino_cli.console import bar, say
 from raddino_cli.work.embedding import embed
-from raddino_cli.work.shots import Study, few_shot
+from raddino_cli.work.shots import Study, few_shot, words_of
 from raddino_cli.work.stages import write_text
 
 DATA = Path(__file__).parents[2].parent / "shared" / "data" / "lungs"
@@ -40,7 +40,6 @@ each fit, all of the same images and none of the split val. The U-Net is that of
 untrained ResNet-18; it sees images at the size at which the encoder does. Research software, not a medical device.
 
 """
-SHOTS = (1, 5, 20, 100, 0)
 
 
 def split(patient: str) -> str:
@@ -78,7 +77,7 @@ def run(
         folder = out / "features" / name
         with bar(f"embed {name}") as tell:
             embed(out / "shards", spec, folder, patches=True, progress=tell, **placed)
-        plan = Study(methods=methods, shots=SHOTS, **study)
+        plan = Study(methods=methods, **study)
         with bar(name) as tell:
             scores = few_shot(folder, out / "shards", out / f"few-shot-{name}", plan, progress=tell)
         found += [{**row, "method": _title(row["method"], name)} for row in scores]
@@ -146,6 +145,7 @@ def main() -> None:
     )
     parser.add_argument("--size", type=int, default=224, help="pixels a side of the masks")
     parser.add_argument("--steps", type=int, default=400, help="of each fit")
+    parser.add_argument("--shots", default="1,5,20,100,all", help="numbers of images with masks")
     parser.add_argument("--draws", type=int, default=3, help="of each number of images")
     arguments = parser.parse_args()
     if arguments.test_patients:
@@ -153,7 +153,10 @@ def main() -> None:
         return
     if not arguments.encoder:
         parser.error("expected --encoder, or --test-patients")
-    study = {"steps": arguments.steps, "draws": arguments.draws, "size": arguments.size}
+    study = {
+        "shots": words_of(arguments.shots.split(",")), "steps": arguments.steps, "draws": arguments.draws,
+        "size": arguments.size,
+    }  # fmt: skip
     table = run(
         arguments.data, arguments.encoder, arguments.out, study,
         images=arguments.images, side=arguments.side, image_size=arguments.image_size, fit=arguments.fit,
