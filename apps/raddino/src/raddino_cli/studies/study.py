@@ -48,10 +48,10 @@ DEFAULTS: Settings = {
 """What a study may set besides a recipe's keys, and what it is where it doesn't.
 
 `data.rendered` is the size of phantoms before ingest (0: `data.size`); `pretrain.share` the share of patients that are
-trained on, `pretrain.steps_share` that of the steps; `pretrain.method` "text" learns from reports, as `text.*` says
-(`Pairs` of raddino_cli.image_text); with `pretrain.equal_compute` a run has as many steps as cost what
-the base's cost. A probe is "findings" (the mean over all labels), a target of `raddino probe`, or several with "+"
-between, for their mean. `evaluate.shots` 0 is all masks.
+trained on, `pretrain.steps_share` that of the steps (0: one of warm-up, which leaves the weights as they start);
+`pretrain.method` "text" learns from reports, as `text.*` says (`Pairs` of raddino_cli.image_text); with
+`pretrain.equal_compute` a run has as many steps as cost what the base's cost. A probe is "findings" (the mean over all
+labels), a target of `raddino probe`, or several with "+" between, for their mean. `evaluate.shots` 0 is all masks.
 """
 _SHARED = ("data.source", "data.labels", "data.patients", "data.seed", "data.rendered")
 """Levels may not differ in these, for then their test patients would."""
@@ -171,6 +171,11 @@ def outcomes(study: Study) -> list[str]:
     """What is measured of each run: probes, then masks."""
     everything = DEFAULTS | study.base
     return [*everything["evaluate.probes"], *everything["evaluate.masks"]]
+
+
+def is_untrained(level: Settings) -> bool:
+    """Whether a level leaves the weights as they start."""
+    return level.get("pretrain.steps_share") == 0
 
 
 def scale_of(factor: Factor, level: str) -> float:
