@@ -201,6 +201,11 @@ def test_every_built_in_study_fits_its_recipe_and_reads_back_as_the_same(name: s
         (("[base]", "[base]\npretrain.share = 'all'"), "pretrain.share: expected float"),
         (("[base]", "[bases]"), "unknown key 'bases'"),
         (("title", "title ="), "expected TOML"),
+        (
+            ("{pretrain.share = 0.25}", "{pretrain.share = 0.25, pretrain.method = 'text', foreign.share = 0.5}"),
+            "with pretrain.method text",
+        ),
+        (("[base]", "[base]\nforeign.shares = 0.5"), "unknown key foreign.shares; nearest: foreign.share"),
     ],
 )
 def test_what_is_wrong_with_a_study_is_named(change: tuple[str, str], words: str) -> None:

@@ -60,9 +60,11 @@ def command(
         raise typer.BadParameter("goes with --init, the encoder it belongs to", param_hint="--init-head")
     if launcher not in ("local", "slurm"):
         raise typer.BadParameter(f"expected local or slurm, got {launcher!r}", param_hint="--launcher")
+    from raddino_cli.work.images import Chosen
+
     asked: dict[str, Any] = {
         "shards": place_of(shards), "out": out, "recipe": recipe, "overrides": overrides or [], "init": init,
-        "init_head": init_head, "stream": stream, "share": share,
+        "init_head": init_head, "stream": stream, "chosen": Chosen(share),
     }  # fmt: skip
     if launcher == "slurm":
         from raddino_cli.work.slurm import Job, check

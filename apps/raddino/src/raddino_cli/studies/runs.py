@@ -25,10 +25,12 @@ from raddino_cli.image_text import training as image_text
 from raddino_cli.studies.measuring import measure_masks, measure_targets
 from raddino_cli.studies.study import DEFAULTS, Settings, Study
 from raddino_cli.work.embedding import embed
+from raddino_cli.work.images import Chosen
 from raddino_cli.work.stages import Stages, named
 from raddino_cli.work.training import pretrain
 
 _PHANTOM_KEY = "phantoms are nobody: this key is no secret"
+_IMAGES_ALONE = ("pretrain.manufacturer", "foreign.share", "foreign.balance", "foreign.before")
 Levels = tuple[str, ...]
 """The level of each factor, in their order."""
 Measured = dict[str, Any]
@@ -117,11 +119,15 @@ def pairs_of(settings: Settings) -> image_text.Pairs:
 
 def _resolved(settings: Settings, budget: float) -> tuple[Settings, float]:
     """Settings with the steps that a share or equal compute comes to, and their cost."""
+    if settings["pretrain.method"] == "text" and any(settings[key] != DEFAULTS[key] for key in _IMAGES_ALONE):
+        raise ValueError(
+            f"expected none of {', '.join(_IMAGES_ALONE)} with pretrain.method text, which has no such images"
+        )
     config = config_of(settings)
     step = step_cost(settings, config)
     steps = budget / step if settings["pretrain.equal_compute"] else config.train.steps
     steps = max(round(steps * settings["pretrain.steps_share"]), 1)
-    return settings | {"train.steps": steps}, steps * step
+    return settings | {"train.steps": steps}, steps * step * (1 + settings["foreign.before"])
 
 
 def run_all(study: Study, stages: Stages, *, workers: int | None = None) -> dict[tuple[Levels, int], Measured]:
@@ -172,7 +178,13 @@ def _train(run: Run, shards: Path, folder: Path) -> None:
             image_text.train(shards, folder, config, pairs_of(s), share=s["pretrain.share"], progress=tell)
         return
     init = Path(s["pretrain.init"]) if s["pretrain.init"] else None
-    pretrain(shards, folder, s["pretrain.recipe"], run.overrides, init=init, share=s["pretrain.share"])
+    if before := round(s["foreign.before"] * s["train.steps"]):
+        first = folder / "before"
+        words = [*run.overrides, f"train.steps={before}"]
+        pretrain(shards, first, s["pretrain.recipe"], words, init=init, chosen=Chosen(foreign=1.0))
+        init = first
+    chosen = Chosen(s["pretrain.share"], s["pretrain.manufacturer"], s["foreign.share"], s["foreign.balance"])
+    pretrain(shards, folder, s["pretrain.recipe"], run.overrides, init=init, chosen=chosen)
 
 
 def _embed(shards: Path, folder: Path, features: Path, patches: bool) -> int:

@@ -16,7 +16,7 @@ import cxr_io
 from raddino_probes import find_overlap
 
 from raddino_cli.work.features import Features
-from raddino_cli.work.images import Place, is_chosen
+from raddino_cli.work.images import EVERYTHING, Chosen, Place
 from raddino_cli.work.stages import write_text
 
 LIST = "training.csv"
@@ -31,12 +31,12 @@ _KEY = "# pseudonyms of key "
 _HASH = re.compile("[0-9a-f]{16}")
 
 
-def write_training_list(shards: Place, run: Path, share: float = 1.0) -> None:
+def write_training_list(shards: Place, run: Path, chosen: Chosen = EVERYTHING) -> None:
     """Keep in a run which images, patients and studies of some shards it is trained on, as hashes."""
     lines = [
         ",".join(row[column] for column in _COLUMNS.values())
-        for row in cxr_io.read_table(shards, ["split", *_COLUMNS.values()])
-        if row["split"] == "train" and is_chosen(row["patient"], share)
+        for row in cxr_io.read_table(shards, ["split", "manufacturer", *_COLUMNS.values()])
+        if row["split"] == "train" and chosen.keeps(row["patient"], row["manufacturer"])
     ]
     write_text(run / LIST, "\n".join([_KEY + _fingerprint(_key(shards)), ",".join(_COLUMNS.values()), *lines]) + "\n")
 
