@@ -136,6 +136,22 @@ def test_a_job_that_loses_a_process_ends_is_queued_again_and_goes_on(queue: Call
     assert job.steps == list(range(1, 301))
 
 
+def test_what_slurm_refuses_is_one_line(
+    slurm: Path, raddino: Run, shards: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SLURM_CONF", str(slurm / "slurm.conf"))
+    words = ["pretrain", shards, "--out", tmp_path / "run", "--launcher", "slurm", "--cpus-per-process", 1, *TINY]
+    for more, expected in (
+        (["--partition", "nowhere"], "invalid partition specified: nowhere"),
+        (["--gpus-per-node", 1], "generic resource"),
+        (["--nodes", 2], "node configuration is not available"),
+    ):
+        done = raddino(*words, *more)
+        assert (done.returncode, done.stderr.count("\n")) == (1, 1), done.stderr
+        assert "expected SLURM to take the job: " in done.stderr
+        assert expected in done.stderr
+
+
 def test_what_would_fail_on_the_nodes_is_told_before(
     raddino: Run, shards: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

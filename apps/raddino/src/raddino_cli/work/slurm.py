@@ -7,6 +7,8 @@ node that failed again; where a process alone was killed, the job ends all of th
 
 from __future__ import annotations
 
+import contextlib
+import io
 import os
 import shlex
 import shutil
@@ -68,9 +70,11 @@ class Job:
             **{name: value for name, value in asked.items() if value is not None},
         )
         try:
-            return str(executor.submit(Task(work)).job_id)
+            with contextlib.redirect_stderr(io.StringIO()):  # there submitit repeats what the error says
+                return str(executor.submit(Task(work)).job_id)
         except submitit.core.utils.FailedJobError as error:
-            raise ValueError(f"expected SLURM to take the job: {error}") from error
+            words = "; ".join(line.removeprefix("sbatch: error: ") for line in str(error).splitlines())
+            raise ValueError(f"expected SLURM to take the job: {words}") from error
 
 
 def queued() -> dict[str, str]:
