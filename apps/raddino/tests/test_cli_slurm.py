@@ -96,7 +96,7 @@ def queue(
         )
         assert done.returncode == 0, done.stderr
         jobs.append(Queued(done.stdout.split(";")[0].removeprefix("job "), tmp_path / "run", slurm))
-        jobs[-1].wait_until(lambda: len(jobs[-1].steps) > 5, 120)
+        jobs[-1].wait_until(lambda: len(jobs[-1].steps) > 5, 240)
         return jobs[-1]
 
     yield submit
@@ -109,10 +109,10 @@ def queue(
 def test_a_job_that_is_pre_empted_saves_is_queued_again_and_goes_on(queue: Callable[[int], Queued]) -> None:
     job = queue(300)
     subprocess.run(["scancel", "--signal=USR2", job.number], check=True)  # as SLURM does before it takes a node away
-    job.wait_until(lambda: bool(job.saved), 60)
+    job.wait_until(lambda: bool(job.saved), 120)
     assert 5 < min(job.saved) < 300
     job.wait_until(lambda: f"Requeued job {job.number}" in job.told(), 30)
-    job.wait_until(lambda: (job.run / "encoder" / "model.safetensors").exists(), 150)
+    job.wait_until(lambda: (job.run / "encoder" / "model.safetensors").exists(), 250)
     assert job.steps == list(range(1, 301))
 
 
@@ -127,13 +127,14 @@ def test_a_job_that_is_cancelled_saves_and_is_not_queued_again(queue: Callable[[
 
 @pytest.mark.slow
 def test_a_job_that_loses_a_process_ends_is_queued_again_and_goes_on(queue: Callable[..., Queued]) -> None:
-    job = queue(300, "--set=train.checkpoint_every=20")
-    job.wait_until(lambda: bool(job.saved), 60)
+    job = queue(100, "--set=train.checkpoint_every=10")
+    job.wait_until(lambda: bool(job.saved), 120)
     job.kill(rank=1)
-    job.wait_until((job.run.with_name("run.slurm") / f"{job.number}_lost.txt").exists, 60)
+    job.wait_until((job.run.with_name("run.slurm") / f"{job.number}_lost.txt").exists, 120)
     assert not (job.run / "encoder").exists()
-    job.wait_until(lambda: (job.run / "encoder" / "model.safetensors").exists(), 150)
-    assert job.steps == list(range(1, 301))
+    job.wait_until(lambda: (job.run / "encoder" / "model.safetensors").exists(), 250)
+    assert job.steps == list(range(1, 101))
+    assert f"StepId={job.number}.1" in (job.slurm / "slurmd.log").read_text()  # a number that the lost one did not have
 
 
 def test_what_slurm_refuses_is_one_line(

@@ -172,11 +172,16 @@ class Training:
 
 
 def _come_back_where_killed(folder: Path) -> list[str]:
-    """Lines of a job's script: where srun ends since a process was killed, the job is queued again, up to a limit."""
+    """Lines of a job's script: where srun ends since a process was killed, the job is queued again, up to a limit.
+
+    What outlives its killed fellow for more than ten seconds, SLURM tries to end once more after a minute, by the
+    number of its step; so a job that comes back uses up the numbers of the steps that it lost.
+    """
+    again = f'[ $? -eq {_KILLED} ] && date >> "$lost" && [ $(wc -l < "$lost") -le {_LOST} ]'
     return [
         f"lost={shlex.quote(str(folder))}/${{SLURM_JOB_ID}}_lost.txt",
-        f"""trap '[ $? -eq {_KILLED} ] && date >> "$lost" && [ $(wc -l < "$lost") -le {_LOST} ] && '"""
-        "'scontrol requeue $SLURM_JOB_ID' EXIT",
+        '[ -e "$lost" ] && for _ in $(seq $(wc -l < "$lost")); do srun --nodes=1 --ntasks=1 true; done',
+        f"trap '{again} && scontrol requeue $SLURM_JOB_ID' EXIT",
     ]
 
 
