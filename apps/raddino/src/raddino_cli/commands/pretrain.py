@@ -8,10 +8,11 @@ from typing import Annotated, Any
 import typer
 
 from raddino_cli.commands.launching import Account, CpusPerProcess, Launcher, Minutes, Partition, check_launcher
+from raddino_cli.console import place_of
 
 
 def command(
-    shards: Annotated[Path, typer.Argument(help="Folder of shards; the split train is used.")],
+    shards: Annotated[str, typer.Argument(help="Folder of shards, or their URL; the split train is used.")],
     out: Annotated[Path, typer.Option(help="Run folder to write, or to go on with.")],
     recipe: Annotated[str, typer.Option(help="Name of a recipe, or a TOML file.")] = "cpu-tiny",
     overrides: Annotated[
@@ -58,7 +59,7 @@ def command(
         raise typer.BadParameter("goes with --init, the encoder it belongs to", param_hint="--init-head")
     check_launcher(launcher)
     asked: dict[str, Any] = {
-        "shards": shards, "out": out, "recipe": recipe, "overrides": overrides or [], "init": init,
+        "shards": place_of(shards), "out": out, "recipe": recipe, "overrides": overrides or [], "init": init,
         "init_head": init_head, "stream": stream, "share": share,
     }  # fmt: skip
     if launcher == "slurm":

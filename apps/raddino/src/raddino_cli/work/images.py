@@ -14,6 +14,8 @@ from cxr_io import ShardStream
 from numpy.typing import NDArray
 from torch import Tensor
 
+Place = Path | str
+"""Of shards: a folder, or a URL that fsspec opens."""
 _SHARE = 4  # a process's images may fill a quarter of its part of the memory
 
 
@@ -27,7 +29,7 @@ def square(image: NDArray[Any]) -> NDArray[Any]:
 class ImagesInMemory(Sequence[Tensor]):
     """The central squares of one split, decoded once; items are uint16 (1, S, S)."""
 
-    def __init__(self, shards: Path, split: str, share: float = 1.0) -> None:
+    def __init__(self, shards: Place, split: str, share: float = 1.0) -> None:
         kept = (sample for sample in ShardStream(shards, split=split) if is_chosen(sample.meta["patient"], share))
         self._images = [np.ascontiguousarray(square(sample.image)) for sample in kept]
 
@@ -41,7 +43,7 @@ class ImagesInMemory(Sequence[Tensor]):
 class ImagesFromShards(Sequence[Tensor]):
     """The same read when asked for, in an order of its own for each epoch, so that few shards are open at a time."""
 
-    def __init__(self, shards: Path, split: str, seed: int) -> None:
+    def __init__(self, shards: Place, split: str, seed: int) -> None:
         self._stream = ShardStream(shards, split=split, shuffle=True, seed=seed, threads=1)
         self._epoch = 0
 
@@ -64,7 +66,7 @@ def is_chosen(patient: str, share: float) -> bool:
 
 
 def training_images(
-    shards: Path, seed: int, *, stream: bool | None, processes: int, share: float = 1.0
+    shards: Place, seed: int, *, stream: bool | None, processes: int, share: float = 1.0
 ) -> ImagesInMemory | ImagesFromShards:
     """The split train: as `stream` says, or by what it would take of the memory that `processes` share.
 

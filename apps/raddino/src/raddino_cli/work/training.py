@@ -14,7 +14,7 @@ import torch
 from torch.multiprocessing.spawn import ProcessExitedException, spawn
 
 from raddino_cli.console import bar, say
-from raddino_cli.work.images import training_images
+from raddino_cli.work.images import Place, training_images
 from raddino_cli.work.leaks import write_training_list
 from raddino_cli.work.stages import write_text
 
@@ -23,7 +23,7 @@ STOPPED = 128 + signal.SIGTERM
 
 
 def pretrain(
-    shards: Path,
+    shards: Place,
     out: Path,
     recipe: str,
     overrides: list[str],
@@ -81,7 +81,7 @@ def _join(
     rank: int,
     count: int,
     meeting: Path,
-    shards: Path,
+    shards: Place,
     out: Path,
     config: ssl_core.Config,
     stream: bool | None,
@@ -100,7 +100,7 @@ def _join(
 
 
 def _train(
-    shards: Path, out: Path, config: ssl_core.Config, device: torch.device, stream: bool | None, share: float
+    shards: Place, out: Path, config: ssl_core.Config, device: torch.device, stream: bool | None, share: float
 ) -> None:
     images = training_images(shards, config.train.seed, stream=stream, processes=ssl_core.world_size(), share=share)
     first = ssl_core.rank() == 0
