@@ -48,14 +48,24 @@ def wait_for(path: Path, *processes: subprocess.Popen[bytes]) -> None:
 
 
 @pytest.mark.slow
-def test_a_killed_process_is_started_again_and_the_weights_are_those_of_an_undisturbed_run(tmp_path: Path) -> None:
-    settings = [*STEPS, "train.keep_checkpoints=9", "train.parallel=fsdp", "train.sharded_checkpoints=true"]
+@pytest.mark.parametrize(
+    ("parallel", "checkpoint"),
+    [
+        (["train.parallel=ddp"], "step-00000008.safetensors"),
+        (["train.parallel=fsdp", "train.sharded_checkpoints=true"], "step-00000008"),
+    ],
+    ids=["ddp", "fsdp"],
+)
+def test_a_killed_process_is_started_again_and_the_weights_are_those_of_an_undisturbed_run(
+    parallel: list[str], checkpoint: str, tmp_path: Path
+) -> None:
+    settings = [*STEPS, "train.keep_checkpoints=9", *parallel]
     done = run(2, tmp_path / "whole", *settings)
     assert done.returncode == 0, done.stderr[-3000:]
     words = command(tmp_path / "killed", "--standalone", "--nproc-per-node=2", "--max-restarts=2")
     with (tmp_path / "errors.txt").open("w") as errors:
         process = subprocess.Popen([*words, *settings], env={**os.environ, **LOOPBACK}, stderr=errors)
-        wait_for(tmp_path / "killed" / "checkpoints" / "step-00000008", process)
+        wait_for(tmp_path / "killed" / "checkpoints" / checkpoint, process)
         os.kill(int((tmp_path / "killed.pid-0-1").read_text()), signal.SIGKILL)
         assert process.wait(timeout=200) == 0, (tmp_path / "errors.txt").read_text()[-3000:]
     assert (tmp_path / "killed.pid-1-1").exists()

@@ -26,7 +26,7 @@ from raddino_cli.studies.measuring import measure_masks, measure_targets
 from raddino_cli.studies.study import DEFAULTS, Settings, Study
 from raddino_cli.work.embedding import embed
 from raddino_cli.work.images import Chosen
-from raddino_cli.work.stages import Stages, named
+from raddino_cli.work.stages import Finished, Stages, UnfinishedError, named
 from raddino_cli.work.training import pretrain
 
 _PHANTOM_KEY = "phantoms are nobody: this key is no secret"
@@ -140,9 +140,10 @@ def run_all(study: Study, stages: Stages, *, workers: int | None = None) -> dict
     start = time.monotonic()
     left, spent = {run.name: run.cost for run in runs if not stages.has(f"train-{run.name}")}, 0.0
     for done, run in enumerate(runs, 1):
-        data = str({key: value for key, value in run.settings.items() if key.startswith("data.")})
+        data = _data_key(run.settings)
         if data not in shards:
             shards[data] = _data(run.settings, stages, workers)
+        say(f"run {run.name}: {', '.join(run.levels)}, seed {run.seed}")
         found[run.levels, run.seed] = _one(run, shards[data], stages)
         spent += left.pop(run.name, 0.0)
         if done < len(runs):
@@ -152,10 +153,42 @@ def run_all(study: Study, stages: Stages, *, workers: int | None = None) -> dict
     return found
 
 
+def run_encoder(name: str, study: Study, stages: Stages) -> None:
+    """Do what is not done yet of the runs that share an encoder."""
+    for run in expand(study):
+        if run.name == name:
+            _one(run, _data(run.settings, stages, None), stages)
+
+
+def make_data(study: Study, stages: Stages, *, workers: int | None = None) -> None:
+    """Make the shards that are not there yet."""
+    for settings in {_data_key(run.settings): run.settings for run in expand(study)}.values():
+        _data(settings, stages, workers)
+
+
+def has_data(study: Study, out: Path) -> bool:
+    """Whether all shards are there."""
+    try:
+        make_data(study, Finished(out))
+    except UnfinishedError:
+        return False
+    return True
+
+
+def unfinished(study: Study, out: Path) -> list[str]:
+    """Names of the encoders of which something is not done yet."""
+    found = []
+    for name in dict.fromkeys(run.name for run in expand(study)):
+        try:
+            run_encoder(name, study, Finished(out))
+        except UnfinishedError:
+            found.append(name)
+    return found
+
+
 def _one(run: Run, shards: Path, stages: Stages) -> Measured:
     settings = run.settings
     folder, features = stages.out / "runs" / run.name, stages.out / "runs" / run.name / "features"
-    say(f"run {run.name}: {', '.join(run.levels)}, seed {run.seed}")
     stages.run(f"train-{run.name}", partial(_train, run, shards, folder))
     stages.run(f"embed-{run.name}", partial(_embed, shards, folder, features, bool(settings["evaluate.masks"])))
     found: Measured = {}
@@ -190,6 +223,11 @@ def _train(run: Run, shards: Path, folder: Path) -> None:
 def _embed(shards: Path, folder: Path, features: Path, patches: bool) -> int:
     with bar("embed") as tell:
         return embed(shards, str(folder), features, patches=patches, progress=tell)
+
+
+def _data_key(settings: Settings) -> str:
+    """The same for settings that have the same shards."""
+    return str({key: value for key, value in settings.items() if key.startswith("data.")})
 
 
 def _data(settings: Settings, stages: Stages, workers: int | None) -> Path:

@@ -25,6 +25,7 @@ from raddino_cli.work.images import Place
 from raddino_cli.work.stages import write_text
 
 EXECUTORS = ("local", "ray")
+_PACKAGES = ("raddino-cli", "cxr-io", "raddino-encoders", "ssl-core", "numpy", "torch")  # the same on all nodes
 _AHEAD = 2  # batches that are prepared while one is encoded
 _SYNC_S = 5.0  # between two notes of the place
 
@@ -64,7 +65,7 @@ def embed(
     splits = _splits(shards)
     with contextlib.ExitStack() as stack:
         stack.callback(forget)
-        cluster = stack.enter_context(Cluster(address)) if executor == "ray" else None
+        cluster = stack.enter_context(Cluster(address, _PACKAGES)) if executor == "ray" else None
         encoding, settings, size = cluster.run(settle, encoding) if cluster else settle(encoding)
         facts = _read(out / "features.json")
         if facts and {name: facts.get(name) for name in settings} == settings:
