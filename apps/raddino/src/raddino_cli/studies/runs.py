@@ -24,6 +24,7 @@ from raddino_cli.console import bar, say
 from raddino_cli.image_text import training as image_text
 from raddino_cli.studies.measuring import measure_masks, measure_targets
 from raddino_cli.studies.study import DEFAULTS, Settings, Study
+from raddino_cli.work import hierarchical
 from raddino_cli.work.embedding import embed
 from raddino_cli.work.images import Chosen
 from raddino_cli.work.stages import Finished, Stages, UnfinishedError, named
@@ -31,6 +32,8 @@ from raddino_cli.work.training import pretrain
 
 _PHANTOM_KEY = "phantoms are nobody: this key is no secret"
 _IMAGES_ALONE = ("pretrain.manufacturer", "foreign.share", "foreign.balance", "foreign.before")
+_RATES = ("optim.base_lr", "optim.min_lr", "text.learning_rate")
+_OWN_ENCODER = ("pretrain.method", "pretrain.init", "foreign.before")
 Levels = tuple[str, ...]
 """The level of each factor, in their order."""
 Measured = dict[str, Any]
@@ -109,6 +112,8 @@ def step_cost(settings: Settings, config: ssl_core.Config) -> float:
     """Floating-point operations of a step, of either way to learn."""
     if settings["pretrain.method"] == "text":
         return image_text.step_flops(config, pairs_of(settings))
+    if settings["pretrain.encoder"]:
+        return hierarchical.step_flops(settings["pretrain.encoder"], config)
     return ssl_core.step_flops(config)["total"]
 
 
@@ -124,10 +129,19 @@ def _resolved(settings: Settings, budget: float) -> tuple[Settings, float]:
             f"expected none of {', '.join(_IMAGES_ALONE)} with pretrain.method text, which has no such images"
         )
     config = config_of(settings)
+    _refuse_beside_encoder(settings, config)
     step = step_cost(settings, config)
     steps = budget / step if settings["pretrain.equal_compute"] else config.train.steps
     steps = max(round(steps * settings["pretrain.steps_share"]), 1)
-    return settings | {"train.steps": steps}, steps * step * (1 + settings["foreign.before"])
+    still = dict.fromkeys(_RATES, 0.0) if settings["pretrain.steps_share"] == 0 else {}
+    return settings | {"train.steps": steps} | still, steps * step * (1 + settings["foreign.before"])
+
+
+def _refuse_beside_encoder(settings: Settings, config: ssl_core.Config) -> None:
+    others = {key: settings[key] for key in _OWN_ENCODER if settings[key] != DEFAULTS[key]}
+    others |= {"model.whitening": config.model.whitening} if config.model.whitening else {}
+    if settings["pretrain.encoder"] and others:
+        raise ValueError(f"pretrain.encoder: expected none of what is for the recipe's encoder, got {others}")
 
 
 def run_all(study: Study, stages: Stages, *, workers: int | None = None) -> dict[tuple[Levels, int], Measured]:
@@ -217,7 +231,8 @@ def _train(run: Run, shards: Path, folder: Path) -> None:
         pretrain(shards, first, s["pretrain.recipe"], words, init=init, chosen=Chosen(foreign=1.0))
         init = first
     chosen = Chosen(s["pretrain.share"], s["pretrain.manufacturer"], s["foreign.share"], s["foreign.balance"])
-    pretrain(shards, folder, s["pretrain.recipe"], run.overrides, init=init, chosen=chosen)
+    encoder = s["pretrain.encoder"]
+    pretrain(shards, folder, s["pretrain.recipe"], run.overrides, init=init, chosen=chosen, encoder=encoder)
 
 
 def _embed(shards: Path, folder: Path, features: Path, patches: bool) -> int:

@@ -28,6 +28,7 @@ DEFAULTS: Settings = {
     "data.size": 128,
     "pretrain.method": "images",
     "pretrain.recipe": "cpu-tiny",
+    "pretrain.encoder": "",
     "pretrain.init": "",
     "pretrain.share": 1.0,
     "pretrain.steps_share": 1.0,
@@ -52,14 +53,15 @@ DEFAULTS: Settings = {
 }
 """What a study may set besides a recipe's keys, and what it is where it doesn't.
 
-`data.rendered` is the size of phantoms before ingest (0: `data.size`); `pretrain.share` the share of patients that are
-trained on, `pretrain.steps_share` that of the steps (0: one of warm-up, which leaves the weights as they start),
+`data.rendered` is the size of phantoms before ingest (0: `data.size`); `pretrain.encoder` a model of timm in place of
+the recipe's (`Hierarchical` of raddino_cli.work); `pretrain.share` the share of patients that are trained on,
+`pretrain.steps_share` that of the steps (0: one without a learning rate, which leaves the weights as they start),
 `pretrain.manufacturer` the devices; `foreign.share` of the patients' images are replaced by as many textures, which are
 seen as often as the rest with `foreign.balance`, and before all that so many times its steps, `foreign.before`, a run
-is trained on textures alone;
-`pretrain.method` "text" learns from reports, as `text.*` says (`Pairs` of raddino_cli.image_text); with
-`pretrain.equal_compute` a run has as many steps as cost what the base's cost. A probe is "findings" (the mean over all
-labels), a target of `raddino probe`, or several with "+" between, for their mean. `evaluate.shots` 0 is all masks.
+is trained on textures alone; `pretrain.method` "text" learns from reports, as `text.*` says (`Pairs` of
+raddino_cli.image_text); with `pretrain.equal_compute` a run has as many steps as cost what the base's cost. A probe is
+"findings" (the mean over all labels), a target of `raddino probe`, or several with "+" between, for their mean.
+`evaluate.shots` 0 is all masks.
 """
 _SHARED = ("data.source", "data.labels", "data.patients", "data.seed", "data.rendered")
 """Levels may not differ in these, for then their test patients would."""
@@ -182,8 +184,8 @@ def outcomes(study: Study) -> list[str]:
 
 
 def is_untrained(level: Settings) -> bool:
-    """Whether a level leaves the weights as they start."""
-    return level.get("pretrain.steps_share") == 0
+    """Whether a level is the base with its weights as they start."""
+    return level == {"pretrain.steps_share": 0}
 
 
 def scale_of(factor: Factor, level: str) -> float:
