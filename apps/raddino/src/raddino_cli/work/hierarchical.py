@@ -6,7 +6,6 @@ import json
 from pathlib import Path
 
 import ssl_core
-import timm
 import torch
 from safetensors.torch import load_file, save
 from torch import Tensor, nn
@@ -27,6 +26,8 @@ class Hierarchical(nn.Module):
     """
 
     def __init__(self, name: str, config: ssl_core.Config) -> None:
+        import timm  # takes seconds, and most runs have no use for it
+
         super().__init__()
         channels, patch = config.model.channels, config.model.patch_size
         try:
