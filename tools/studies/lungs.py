@@ -100,7 +100,7 @@ def _table(found: list[dict[str, Any]], encoder: str) -> str:
     counts = sorted({row["shots"] for row in found})
     cells = {(row["method"], row["shots"]): row["scores"]["mean"] for row in found}
     lines = [
-        "| Dice (95 % interval) | " + " | ".join(f"{n} images" for n in counts) + " |",
+        "| Dice (95 % interval) | " + " | ".join(f"{n} image{'s' * (n > 1)}" for n in counts) + " |",
         "|---" * (1 + len(counts)) + "|",
     ]
     for method in dict.fromkeys(row["method"] for row in found):

@@ -26,7 +26,7 @@ class Hierarchical(nn.Module):
     """
 
     def __init__(self, name: str, config: ssl_core.Config) -> None:
-        import timm  # takes seconds, and most runs have no use for it
+        import timm  # it takes seconds
 
         super().__init__()
         channels, patch = config.model.channels, config.model.patch_size
