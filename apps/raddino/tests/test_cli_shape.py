@@ -1,9 +1,14 @@
 """Facts about hierarchical encoders in studies: trained, kept as timm's folders, counted; and weights as they start."""
 
 import json
+import os
+import signal
 import subprocess
+import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import raddino_encoders
@@ -41,12 +46,28 @@ untrained = {pretrain.steps_share = 0.0}
 """
 
 
+def folders(out: Path) -> dict[str, Path]:
+    """A run's folder by its level."""
+    return {run.levels[0]: out / "runs" / run.name for run in expand(parse_study(STUDY))}
+
+
+def numbers(out: Path) -> list[Any]:
+    effects: list[Any] = json.loads((out / "results.json").read_text())["effects"]
+    return effects
+
+
+@pytest.fixture(scope="module")
+def done(raddino: Run, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("shape")
+    (root / "study.toml").write_text(STUDY)
+    ended = raddino("ablate", root / "study.toml", "--out", root / "out", "--replicates", 50)
+    assert ended.returncode == 0, ended.stderr
+    return root / "out"
+
+
 @pytest.mark.slow
-def test_a_hierarchical_encoder_is_a_level_and_its_folder_is_one_of_timm(raddino: Run, tmp_path: Path) -> None:
-    (tmp_path / "study.toml").write_text(STUDY)
-    done = raddino("ablate", tmp_path / "study.toml", "--out", tmp_path / "out", "--replicates", 50)
-    assert done.returncode == 0, done.stderr
-    of = {run.levels[0]: tmp_path / "out" / "runs" / run.name for run in expand(parse_study(STUDY))}
+def test_a_hierarchical_encoder_is_a_level_and_its_folder_is_one_of_timm(done: Path) -> None:
+    of = folders(done)
     folder = of["hierarchical"] / "encoder"
     encoder = raddino_encoders.load(str(of["hierarchical"]))
     assert (encoder.image_size, encoder.patch_size, encoder.embed_dim, encoder.pooled) == (64, 16, 64, True)
@@ -55,15 +76,36 @@ def test_a_hierarchical_encoder_is_a_level_and_its_folder_is_one_of_timm(raddino
     x = torch.randn(2, 1, 64, 64, generator=torch.Generator().manual_seed(0))
     with torch.inference_mode():
         torch.testing.assert_close(encoder.encode(x).patches, own.forward_features(x), rtol=1e-3, atol=1e-4)
-    effects = json.loads((tmp_path / "out" / "results.json").read_text())["effects"]
-    assert all(effect["value"] for effect in effects)
+    assert all(effect["value"] for effect in numbers(done))
 
+
+@pytest.mark.slow
+def test_untrained_weights_are_those_that_the_seed_drew(done: Path) -> None:
+    of = folders(done)
     config = ssl_core.load_config(of["untrained"] / "config.toml")
     fresh = ssl_core.build(config).teacher.backbone
     kept, _ = ssl_core.load_encoder(of["untrained"])
     for (name, mine), (_, its) in zip(kept.named_parameters(), fresh.named_parameters(), strict=True):
         if name != "pos_embed":  # kept at another size
             torch.testing.assert_close(mine, its, rtol=1e-6, atol=1e-8)
+
+
+@pytest.mark.slow
+def test_killed_while_a_hierarchical_encoder_is_trained_it_ends_with_the_same_numbers(done: Path, raddino: Run) -> None:
+    out, study = done.with_name("killed"), str(done.with_name("study.toml"))
+    command = [str(Path(sys.executable).parent / "raddino"), "ablate", study, "--out", str(out)]
+    under_way = folders(out)["hierarchical"]
+    with subprocess.Popen(
+        command, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL, start_new_session=True
+    ) as work:
+        until = time.monotonic() + 300
+        while not list(under_way.glob("checkpoints/*")) and time.monotonic() < until:
+            time.sleep(0.02)
+        os.killpg(work.pid, signal.SIGKILL)
+    assert not (out / "stages" / f"train-{under_way.name}.json").exists()
+    ended = raddino("ablate", study, "--out", out, "--replicates", 50)
+    assert ended.returncode == 0, ended.stderr
+    assert numbers(out) == numbers(done)
 
 
 def test_the_shape_study_compares_tokens_of_one_length_at_equal_compute() -> None:

@@ -136,7 +136,8 @@ def timm_folder(tmp_path):
     torch.manual_seed(1)
     model = timm.create_model("test_convnext", num_classes=5, **options).eval()
     facts = {"input_size": [1, 64, 64], "mean": [0.4], "std": [0.2], "crop_pct": 1.0, "interpolation": "bicubic"}
-    timm.models.save_for_hf(model, str(tmp_path / "timm"), model_config={"pretrained_cfg": facts}, model_args=options)
+    said = {"model_config": {"pretrained_cfg": facts}, "model_args": options, "safe_serialization": True}
+    timm.models.save_for_hf(model, str(tmp_path / "timm"), **said)
     return tmp_path / "timm", model
 
 

@@ -20,6 +20,7 @@ from raddino_encoders._resample import KERNELS
 from raddino_encoders._weights import fill, fingerprint, read_weights, without
 
 _HEEDED = ("in_chans", "output_stride")
+_OF_THE_CLASSIFIER = ("global_pool", "num_classes")
 
 
 def near_names(name: str, count: int = 5) -> list[str]:
@@ -116,7 +117,7 @@ def load_timm(spec: str, name: str, weights: Path | None, seed: int) -> Loaded:
 def load_timm_folder(folder: Path, seed: int | None, revision: str | None) -> Loaded:
     """A folder as timm saves it for a hub, `config.json` and `model.safetensors`, without its classifier.
 
-    Of the model's arguments `in_chans` and `output_stride` are heeded, for others could name files.
+    Of the model's arguments `in_chans` and `output_stride` are heeded; others are refused, for they could name files.
 
     Args:
         folder: where they lie.
@@ -128,7 +129,8 @@ def load_timm_folder(folder: Path, seed: int | None, revision: str | None) -> Lo
     """
     path = folder / "config.json"
     config = read_json(path)
-    options, facts = config.get("model_args") or {}, config.get("pretrained_cfg") or {}
+    facts, options = config.get("pretrained_cfg") or {}, config.get("model_args") or {}
+    options = {key: value for key, value in options.items() if key not in _OF_THE_CLASSIFIER}
     if others := sorted(options.keys() - _HEEDED):
         raise EncoderError(f"{path}: expected model_args of {', '.join(_HEEDED)} at most, got {', '.join(others)}")
     try:
