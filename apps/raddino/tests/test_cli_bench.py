@@ -2,9 +2,9 @@
 
 import csv
 import json
-import shlex
 import os
 import re
+import shlex
 import signal
 import subprocess
 import sys
