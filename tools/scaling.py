@@ -157,8 +157,7 @@ On this machine of two cores, with {files} PNG files of 1,000 x 1,200 pixels:
 {told}
 
 The writer's process needs a core too, and two workers share memory and caches; neither is in the model, so two workers
-on two cores fall short of it: far short where other work shares the machine, as when this page was made. Take this as
-unchecked until it is made on an idle one. Latency, links and the store could not be checked here.
+on two cores fall short of it. Latency, links and the store could not be checked here.
 
 ## What comes out
 

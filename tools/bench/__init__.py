@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from tools.bench._cluster import cluster
+from tools.bench._cluster import cluster, cluster_embed
 from tools.bench._codecs import codecs
 from tools.bench._crops import crops
 from tools.bench._decoders import decoders
@@ -25,6 +25,7 @@ BENCHES: dict[str, Callable[[], str]] = {
     "codecs": codecs,
     "ingest": ingest,
     "cluster": cluster,
+    "cluster-embed": cluster_embed,
     "stream": stream,
     "start": stream_start,
     "memory": memory,

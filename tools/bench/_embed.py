@@ -29,7 +29,7 @@ def embed() -> str:
         root = Path(place)
         generate(root / "phantoms", patients=4, size=600, workers=1)
         ingest(root / "phantoms/dicom", root / "shards", bits=8, key="a key for this bench", workers=1)
-        _write_model(root / "model")
+        write_model(root / "model", 518)
         rad_dino.RadDino._REPO = str(root / "model")
         peer = rad_dino.RadDino()
         images = [
@@ -54,18 +54,18 @@ def embed() -> str:
     )
 
 
-def _write_model(folder: Path) -> None:
-    """A folder in the form of microsoft/rad-dino, random weights."""
+def write_model(folder: Path, side: int, **shape: int) -> None:
+    """A folder in the form of microsoft/rad-dino, of images of another side and another shape if asked for; random."""
     import torch
     from transformers import Dinov2Config, Dinov2Model
 
     torch.manual_seed(0)
-    Dinov2Model(Dinov2Config(image_size=518, patch_size=14, layerscale_value=1.0)).save_pretrained(folder)
-    side = {"height": 518, "width": 518}
+    Dinov2Model(Dinov2Config(image_size=side, patch_size=14, layerscale_value=1.0, **shape)).save_pretrained(folder)
     processor = {
-        "image_processor_type": "BitImageProcessor", "do_resize": True, "size": {"shortest_edge": 518}, "resample": 3,
-        "do_center_crop": True, "crop_size": side, "do_rescale": True, "rescale_factor": 1 / 255, "do_normalize": True,
-        "image_mean": [0.5307] * 3, "image_std": [0.2583] * 3, "do_convert_rgb": True,
+        "image_processor_type": "BitImageProcessor", "do_resize": True, "size": {"shortest_edge": side}, "resample": 3,
+        "do_center_crop": True, "crop_size": {"height": side, "width": side}, "do_rescale": True,
+        "rescale_factor": 1 / 255, "do_normalize": True, "image_mean": [0.5307] * 3, "image_std": [0.2583] * 3,
+        "do_convert_rgb": True,
     }  # fmt: skip
     (folder / "preprocessor_config.json").write_text(json.dumps(processor))
 

@@ -11,6 +11,8 @@ from __future__ import annotations
 import argparse
 import csv
 import hashlib
+import shlex
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -18,11 +20,26 @@ from typing import Any
 from cxr_io import Layout, Record, ingest
 from raddino_cli.console import bar, say
 from raddino_cli.work.embedding import embed
-from raddino_cli.work.shots import Study, few_shot
+from raddino_cli.work.shots import Study, few_shot, words_of
 from raddino_cli.work.stages import write_text
 
 DATA = Path(__file__).parents[2].parent / "shared" / "data" / "lungs"
-SHOTS = (1, 5, 20, 100, 0)
+INTRODUCTION = """# Lungs of real radiographs from few masks
+
+Decoders on frozen patch tokens, and a U-Net trained end to end, on 300 radiographs of children (Kermany et al., Cell
+2018), split by patient, with V7's masks of the lungs, which hold the lung behind the heart too and are not comparable
+with those of JSRT or Montgomery. Made by
+
+```
+.venv/bin/python -m tools.studies.lungs OUT {words}
+```
+
+where RUN is the encoder of [real-radiographs.md](real-radiographs.md), which has seen other children and none of those
+who are tested on. Dice at {size} x {size} pixels; {draws} draws of each number of images, one of all; {steps} steps of
+each fit, all of the same images and none of the split val. The U-Net is that of segmentation-models-pytorch with an
+untrained ResNet-18; it sees images at the size at which the encoder does. Research software, not a medical device.
+
+"""
 
 
 def split(patient: str) -> str:
@@ -45,7 +62,9 @@ def records(data: Path, count: int | None) -> Iterator[Record]:
         yield Record(row["image"], data / row["image"], patient=patient, split=split(patient), masks=masks)
 
 
-def run(data: Path, encoder: str, out: Path, study: dict[str, Any], *, images: int | None, side: int) -> str:
+def run(
+    data: Path, encoder: str, out: Path, study: dict[str, Any], *, images: int | None, side: int, **placed: Any
+) -> str:
     """Ingest, embed, fit every row of the table; returns it as Markdown."""
     layout = Layout("lungs", lambda _: True, lambda _source, _labels: records(data, images))
     with bar("ingest") as tell:
@@ -57,8 +76,8 @@ def run(data: Path, encoder: str, out: Path, study: dict[str, Any], *, images: i
     ):
         folder = out / "features" / name
         with bar(f"embed {name}") as tell:
-            embed(out / "shards", spec, folder, patches=True, progress=tell)
-        plan = Study(methods=methods, shots=SHOTS, **study)
+            embed(out / "shards", spec, folder, patches=True, progress=tell, **placed)
+        plan = Study(methods=methods, **study)
         with bar(name) as tell:
             scores = few_shot(folder, out / "shards", out / f"few-shot-{name}", plan, progress=tell)
         found += [{**row, "method": _title(row["method"], name)} for row in scores]
@@ -81,7 +100,7 @@ def _table(found: list[dict[str, Any]], encoder: str) -> str:
     counts = sorted({row["shots"] for row in found})
     cells = {(row["method"], row["shots"]): row["scores"]["mean"] for row in found}
     lines = [
-        "| Dice (95 % interval) | " + " | ".join(f"{n} images" for n in counts) + " |",
+        "| Dice (95 % interval) | " + " | ".join(f"{n} image{'s' * (n > 1)}" for n in counts) + " |",
         "|---" * (1 + len(counts)) + "|",
     ]
     for method in dict.fromkeys(row["method"] for row in found):
@@ -120,8 +139,13 @@ def main() -> None:
     parser.add_argument("--data", type=Path, default=DATA)
     parser.add_argument("--images", type=int, help="the first so many alone, to try it out")
     parser.add_argument("--side", type=int, default=224, help="pixels of the short side of the shards")
+    parser.add_argument("--image-size", type=int, help="pixels a side that the encoder sees (default: its own)")
+    parser.add_argument(
+        "--fit", default="stretch", help="how an image becomes a square: stretch, as the pool's, crop or letterbox"
+    )
     parser.add_argument("--size", type=int, default=224, help="pixels a side of the masks")
     parser.add_argument("--steps", type=int, default=400, help="of each fit")
+    parser.add_argument("--shots", default="1,5,20,100,all", help="numbers of images with masks")
     parser.add_argument("--draws", type=int, default=3, help="of each number of images")
     arguments = parser.parse_args()
     if arguments.test_patients:
@@ -129,9 +153,16 @@ def main() -> None:
         return
     if not arguments.encoder:
         parser.error("expected --encoder, or --test-patients")
-    study = {"steps": arguments.steps, "draws": arguments.draws, "size": arguments.size}
-    table = run(arguments.data, arguments.encoder, arguments.out, study, images=arguments.images, side=arguments.side)
-    write_text(arguments.out / "lungs.md", table)
+    study = {
+        "shots": words_of(arguments.shots.split(",")), "steps": arguments.steps, "draws": arguments.draws,
+        "size": arguments.size,
+    }  # fmt: skip
+    table = run(
+        arguments.data, arguments.encoder, arguments.out, study,
+        images=arguments.images, side=arguments.side, image_size=arguments.image_size, fit=arguments.fit,
+    )  # fmt: skip
+    words = shlex.join(["RUN" if word == arguments.encoder else word for word in sys.argv[2:]])
+    write_text(arguments.out / "lungs.md", INTRODUCTION.format(words=words, **vars(arguments)) + table)
     print(table)
     say(f"table in {arguments.out / 'lungs.md'}")
 

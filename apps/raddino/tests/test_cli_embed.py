@@ -18,6 +18,7 @@ from raddino_cli.work.embedding import embed
 from raddino_cli.work.encoding import choose
 from raddino_cli.work.features import load_features
 from raddino_cli.work.growing import GrowingArray
+from raddino_cli.work.segmenting import encoder_of
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 PIXELS = "pixels:4@28/7"
@@ -90,6 +91,17 @@ def test_a_grid_is_the_mean_of_patches_in_cells_and_a_choice_of_probes(shards: P
     np.testing.assert_array_equal(chosen, np.concatenate((features.cls, features.grid.reshape(23, -1)), axis=1))
     with pytest.raises(ValueError, match=f"a grid of at most {high} cells a side"):
         embed(shards, "timm:test_vit", tmp_path / "other", grid=high + 1)
+
+
+def test_a_larger_input_gives_more_tokens_which_what_reads_images_later_has_too(shards: Path, tmp_path: Path) -> None:
+    side = raddino_encoders.load("timm:test_vit").image_size
+    embed(shards, "timm:test_vit", tmp_path / "f", patches=True, image_size=2 * side)
+    features, encoder = load_features(tmp_path / "f"), encoder_of(load_features(tmp_path / "f"))
+    assert features.patches is not None
+    assert features.facts["image_size"] == encoder.image_size == 2 * side
+    tokens = encoder.embed([next(iter(cxr_io.ShardStream(shards, split="train"))).image], fit=None)
+    assert features.patches.shape[1:] == tokens.patches.shape[1:]
+    np.testing.assert_allclose(features.patches[:1], tokens.patches, atol=5e-3)
 
 
 def stop_after(images: int, shards: Path, out: Path, **options: object) -> None:

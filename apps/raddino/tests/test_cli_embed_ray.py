@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 from collections.abc import Callable, Iterator
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -134,3 +135,21 @@ def test_what_can_not_be_is_one_line(cluster: Any, raddino: Run, shards: Path, t
         assert done.returncode == 1
         assert expected in done.stderr.strip().splitlines()[-1]
         assert "Traceback" not in done.stderr
+
+
+def test_a_node_with_another_version_is_one_line(
+    cluster: Any, raddino: Run, shards: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = tmp_path / "site" / "raddino_cli-9.9.dist-info"
+    other.mkdir(parents=True)
+    (other / "METADATA").write_text("Metadata-Version: 2.1\nName: raddino-cli\nVersion: 9.9\n")
+    with monkeypatch.context() as environment:
+        environment.setenv("PYTHONPATH", str(other.parent))
+        node = cluster.add_node(**NODE)
+    there = ["--executor", "ray", "--address", cluster.address]
+    done = raddino("embed", shards, "--encoder", PIXELS, "--out", tmp_path / "f", *there)
+    cluster.remove_node(node)
+    assert done.returncode == 1
+    assert "the same packages on all nodes; here -> on " in done.stderr.strip().splitlines()[-1]
+    assert f"raddino-cli {version('raddino-cli')} -> 9.9" in done.stderr
+    assert not (tmp_path / "f.part").exists()

@@ -1,10 +1,9 @@
 """Facts about `raddino pretrain --launcher slurm`, on a SLURM of this machine alone."""
 
-import getpass
+import contextlib
 import json
 import os
-import shutil
-import socket
+import signal
 import subprocess
 import time
 from collections.abc import Callable, Iterator
@@ -25,95 +24,6 @@ TINY = [
         "train.batch_size=4", "train.log_every=1", "train.checkpoint_every=1000",
     )
 ]  # fmt: skip
-CONFIGURATION = """
-ClusterName=raddino
-SlurmctldHost={host}(127.0.0.1)
-SlurmUser={user}
-SlurmdUser={user}
-AuthType=auth/munge
-CredType=cred/munge
-AuthInfo=socket={place}/munge.socket,cred_expire=5
-CommunicationParameters=NoCtldInAddrAny,NoInAddrAny
-SlurmctldPort={ports[0]}
-SlurmdPort={ports[1]}
-StateSaveLocation={place}/state
-SlurmdSpoolDir={place}/spool
-SlurmctldPidFile={place}/slurmctld.pid
-SlurmdPidFile={place}/slurmd.pid
-SlurmctldLogFile={place}/slurmctld.log
-SlurmdLogFile={place}/slurmd.log
-ProctrackType=proctrack/linuxproc
-TaskPlugin=task/none
-SwitchType=switch/none
-MpiDefault=none
-ReturnToService=2
-KillWait=20
-SchedulerParameters=sched_interval=1
-AccountingStorageType=accounting_storage/none
-JobAcctGatherType=jobacct_gather/none
-SelectType=select/cons_tres
-SelectTypeParameters=CR_CPU
-NodeName={host} NodeAddr=127.0.0.1 CPUs={cores}
-PartitionName=all Nodes={host} Default=YES State=UP OverSubscribe=FORCE:4
-"""
-
-
-def free_ports(count: int) -> list[int]:
-    holders = [socket.socket() for _ in range(count)]
-    for holder in holders:
-        holder.bind(("127.0.0.1", 0))
-    found = [holder.getsockname()[1] for holder in holders]
-    for holder in holders:
-        holder.close()
-    return found
-
-
-@pytest.fixture(scope="module")
-def slurm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """A munged, a slurmctld and a slurmd, on loopback; ended by this fixture, which started them."""
-    missing = [name for name in ("munged", "slurmctld", "slurmd", "srun", "sbatch") if shutil.which(name) is None]
-    if missing:
-        pytest.skip(f"needs {', '.join(missing)}: Debian's slurm-wlm and munge")
-    if os.geteuid():
-        pytest.skip("needs root, as slurmd does")
-    place = tmp_path_factory.mktemp("slurm")
-    place.chmod(0o755)
-    for folder in ("state", "spool"):
-        (place / folder).mkdir()
-    (place / "munge.key").write_bytes(os.urandom(128))
-    (place / "munge.key").chmod(0o400)
-    words = {"host": socket.gethostname().split(".")[0], "user": getpass.getuser(), "place": place}
-    (place / "slurm.conf").write_text(CONFIGURATION.format(**words, ports=free_ports(2), cores=os.cpu_count()))
-    environment = {**os.environ, "SLURM_CONF": str(place / "slurm.conf")}
-    names = ("socket", "key-file", "pid-file", "log-file", "seed-file")
-    files = {"socket": "munge.socket", "key-file": "munge.key"}
-    munge = ["munged", "--foreground", "--force", *(f"--{name}={place / files.get(name, name)}" for name in names)]
-    started: list[subprocess.Popen[bytes]] = []
-    with (place / "output.txt").open("wb") as output:
-        try:
-            for command in (munge, ["slurmctld", "-D"], ["slurmd", "-D", "-N", words["host"]]):
-                started.append(subprocess.Popen(command, env=environment, stdout=output, stderr=output))
-                time.sleep(1)
-            ends = time.monotonic() + 40
-            while "idle" not in sinfo(environment):
-                if time.monotonic() > ends or any(process.poll() is not None for process in started):
-                    logs = "".join(path.read_text()[-800:] for path in place.glob("*.log"))
-                    pytest.skip(f"SLURM does not start here: {(place / 'output.txt').read_text()[-500:]} {logs}")
-                time.sleep(0.5)
-            yield place
-        finally:
-            for process in reversed(started):
-                process.terminate()
-                try:
-                    process.wait(timeout=20)
-                except subprocess.TimeoutExpired:
-                    process.kill()
-                    process.wait()
-
-
-def sinfo(environment: dict[str, str]) -> str:
-    words = ["sinfo", "--noheader", "--format=%t"]
-    return subprocess.run(words, env=environment, capture_output=True, text=True, check=False).stdout
 
 
 @pytest.fixture
@@ -155,6 +65,14 @@ class Queued:
         words = ["squeue", "--noheader", "--format=%t", f"--jobs={self.number}"]
         return subprocess.run(words, capture_output=True, text=True, check=False).stdout.strip()
 
+    def kill(self, rank: int) -> None:
+        """End a process of the run at once, as a machine that wants memory does."""
+        wanted = {f"SLURM_JOB_ID={self.number}".encode(), f"SLURM_PROCID={rank}".encode()}
+        for path in Path("/proc").glob("[0-9]*/environ"):
+            with contextlib.suppress(OSError):
+                if wanted <= set(path.read_bytes().split(b"\0")):
+                    os.kill(int(path.parent.name), signal.SIGKILL)
+
     def wait_until(self, true: Callable[[], bool], seconds: float) -> None:
         ends = time.monotonic() + seconds
         while not true():
@@ -165,18 +83,20 @@ class Queued:
 @pytest.fixture
 def queue(
     slurm: Path, raddino: Run, shards: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[Callable[[int], Queued]]:
-    """A function that submits a run of so many steps, and sees it begin; the job is gone when the test is."""
+) -> Iterator[Callable[..., Queued]]:
+    """A function that submits a run of so many steps and sees it begin; the job is gone when the test is."""
     for name, value in (("SLURM_CONF", str(slurm / "slurm.conf")), ("GLOO_SOCKET_IFNAME", "lo")):
         monkeypatch.setenv(name, value)
     jobs: list[Queued] = []
 
-    def submit(steps: int) -> Queued:
+    def submit(steps: int, *more: str) -> Queued:
         words = ["--launcher", "slurm", "--processes", 2, "--cpus-per-process", 1, "--minutes", 60]
-        done = raddino("pretrain", shards, "--out", tmp_path / "run", *words, *TINY, f"--set=train.steps={steps}")
+        done = raddino(
+            "pretrain", shards, "--out", tmp_path / "run", *words, *TINY, f"--set=train.steps={steps}", *more
+        )
         assert done.returncode == 0, done.stderr
         jobs.append(Queued(done.stdout.split(";")[0].removeprefix("job "), tmp_path / "run", slurm))
-        jobs[-1].wait_until(lambda: len(jobs[-1].steps) > 5, 120)
+        jobs[-1].wait_until(lambda: len(jobs[-1].steps) > 5, 240)
         return jobs[-1]
 
     yield submit
@@ -189,10 +109,10 @@ def queue(
 def test_a_job_that_is_pre_empted_saves_is_queued_again_and_goes_on(queue: Callable[[int], Queued]) -> None:
     job = queue(300)
     subprocess.run(["scancel", "--signal=USR2", job.number], check=True)  # as SLURM does before it takes a node away
-    job.wait_until(lambda: bool(job.saved), 60)
+    job.wait_until(lambda: bool(job.saved), 120)
     assert 5 < min(job.saved) < 300
     job.wait_until(lambda: f"Requeued job {job.number}" in job.told(), 30)
-    job.wait_until(lambda: (job.run / "encoder" / "model.safetensors").exists(), 150)
+    job.wait_until(lambda: (job.run / "encoder" / "model.safetensors").exists(), 250)
     assert job.steps == list(range(1, 301))
 
 
@@ -203,6 +123,33 @@ def test_a_job_that_is_cancelled_saves_and_is_not_queued_again(queue: Callable[[
     job.wait_until(lambda: job.state() == "", 60)
     assert 5 < min(job.saved) < 5000
     assert "Requeued" not in job.told()
+
+
+@pytest.mark.slow
+def test_a_job_that_loses_a_process_ends_is_queued_again_and_goes_on(queue: Callable[..., Queued]) -> None:
+    job = queue(100, "--set=train.checkpoint_every=10")
+    job.wait_until(lambda: bool(job.saved), 120)
+    job.kill(rank=1)
+    job.wait_until((job.run.with_name("run.slurm") / f"{job.number}_lost.txt").exists, 120)
+    assert not (job.run / "encoder").exists()
+    job.wait_until(lambda: (job.run / "encoder" / "model.safetensors").exists(), 250)
+    assert job.steps == list(range(1, 101))
+    assert f"StepId={job.number}.1" in (job.slurm / "slurmd.log").read_text()  # a number that the lost one did not have
+
+
+def test_what_slurm_refuses_is_one_line(
+    slurm: Path, raddino: Run, shards: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SLURM_CONF", str(slurm / "slurm.conf"))
+    words = ["pretrain", shards, "--out", tmp_path / "run", "--launcher", "slurm", "--cpus-per-process", 1, *TINY]
+    for more, expected in (
+        (["--partition", "nowhere"], "invalid partition specified: nowhere"),
+        (["--gpus-per-node", 1], "generic resource"),
+    ):
+        done = raddino(*words, *more)
+        assert (done.returncode, done.stderr.count("\n")) == (1, 1), done.stderr
+        assert "expected SLURM to take the job: " in done.stderr
+        assert expected in done.stderr
 
 
 def test_what_would_fail_on_the_nodes_is_told_before(

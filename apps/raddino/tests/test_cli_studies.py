@@ -93,6 +93,19 @@ def test_a_study_that_is_too_small_names_no_winner(change: tuple[str, str], why:
     assert all("too small" in verdict.sentence for verdict in analysis.verdicts)
 
 
+@pytest.mark.parametrize(("strength", "says"), [(0.2, "supports"), (1.0, "can't tell")])
+def test_a_base_that_is_no_better_than_untrained_weights_tells_nothing(strength: float, says: str) -> None:
+    training = STUDY + '[[factors]]\nname = "training"\nbase = "trained"\n[factors.levels]\ntrained = {}\n'
+    study = parse_study(training + "untrained = {pretrain.steps_share = 0.0}\n")
+    (untrained,) = {run.settings["train.steps"] for run in expand(study) if run.levels[2] == "untrained"}
+    assert untrained == 1
+    runs = found(study, {"one": 0.2, "quarter": 0.2, "untrained": strength})
+    verdicts = {verdict.factor: verdict for verdict in analyse(study, runs, replicates=200).verdicts}
+    assert verdicts["objective"].says == says
+    assert verdicts["share"].says == (says if says == "can't tell" else "differs")
+    assert ("in sex both is not told apart from untrained weights" in verdicts["objective"].sentence) == (strength == 1)
+
+
 def test_a_level_that_collapsed_has_a_reason_and_no_number() -> None:
     study = parse_study(STUDY)
     analysis = analyse(study, found(study, {}, one="the same in every row"), replicates=200)
@@ -188,6 +201,11 @@ def test_every_built_in_study_fits_its_recipe_and_reads_back_as_the_same(name: s
         (("[base]", "[base]\npretrain.share = 'all'"), "pretrain.share: expected float"),
         (("[base]", "[bases]"), "unknown key 'bases'"),
         (("title", "title ="), "expected TOML"),
+        (
+            ("{pretrain.share = 0.25}", "{pretrain.share = 0.25, pretrain.method = 'text', foreign.share = 0.5}"),
+            "with pretrain.method text",
+        ),
+        (("[base]", "[base]\nforeign.shares = 0.5"), "unknown key foreign.shares; nearest: foreign.share"),
     ],
 )
 def test_what_is_wrong_with_a_study_is_named(change: tuple[str, str], words: str) -> None:

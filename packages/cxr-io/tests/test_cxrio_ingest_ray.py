@@ -61,6 +61,12 @@ def once(at: int, act: Callable[[], object]) -> Callable[[int, int], None]:
     return tell
 
 
+def workers_at(function: str) -> list[int]:
+    """Processes of Ray that run a function now."""
+    found = Path("/proc").glob("[0-9]*/cmdline")
+    return [int(path.parent.name) for path in found if path.read_bytes().startswith(b"ray::" + function.encode())]
+
+
 def test_what_can_not_be_is_one_sentence(small: tuple[Path, Path], take: Take, tmp_path: Path) -> None:
     for options, message in (
         ({"executor": "slurm"}, "an executor of local, ray; got 'slurm'"),
@@ -92,12 +98,10 @@ def test_workers_that_are_killed_are_replaced(
     killed: list[int] = []
 
     def kill(done: int, _total: int) -> None:
-        if killed or done < 8:
-            return
-        for path in Path("/proc").glob("[0-9]*/cmdline"):
-            if path.read_bytes().startswith(b"ray::_convert"):
-                killed.append(int(path.parent.name))
-                os.kill(killed[-1], signal.SIGKILL)
+        if not killed and done >= 8:
+            killed.extend(workers_at("_convert"))
+            for number in killed:
+                os.kill(number, signal.SIGKILL)
 
     take(source, tmp_path / "out", workers=None, executor="ray", progress=kill)
     assert killed
@@ -127,3 +131,56 @@ def test_a_file_that_crashes_its_codec_is_rejected_and_the_rest_goes_on(
     summary = take(source, tmp_path / "out", workers=None, executor="ray")
     assert (summary.accepted, summary.reasons) == (3, {"crashed_codec": 1})
     assert "4 workers died of it" in (tmp_path / "out" / "rejected.jsonl").read_text()
+
+
+def test_a_worker_that_neither_ends_nor_dies_is_not_waited_for(
+    joined: Any, large: Large, take: Take, content: Content, tmp_path: Path
+) -> None:
+    source, whole = large
+    stopped: list[int] = []
+
+    def stop(done: int, _total: int) -> None:
+        if not stopped and done >= 8:
+            stopped.extend(workers_at("_convert")[:1])
+            for number in stopped:
+                os.kill(number, signal.SIGSTOP)
+
+    try:
+        take(source, tmp_path / "out", workers=None, executor="ray", progress=stop)
+    finally:
+        for number in stopped:
+            os.kill(number, signal.SIGKILL)
+    assert stopped
+    assert content(tmp_path / "out") == whole
+
+
+def test_few_items_are_taken_ahead_of_their_results(joined: Any) -> None:
+    taken: list[int] = []
+
+    def items() -> Iterator[int]:
+        for number in range(100):
+            taken.append(number)
+            yield number
+
+    with cxr_io.Cluster() as there:
+        for done, found in enumerate(there.map(lambda base, i: base + i, 1000, items())):
+            assert found == 1000 + done
+            assert len(taken) - done <= 3 * there.cores + 1
+    assert len(taken) == 100
+
+
+def test_a_node_with_another_version_is_named(
+    cluster: Any, small: tuple[Path, Path], take: Take, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = tmp_path / "site" / "cxr_io-9.9.dist-info"
+    other.mkdir(parents=True)
+    (other / "METADATA").write_text("Metadata-Version: 2.1\nName: cxr-io\nVersion: 9.9\n")
+    monkeypatch.setenv("PYTHONPATH", str(other.parent))
+    node = cluster.add_node(**NODE)
+    try:
+        with pytest.raises(cxr_io.CxrError, match=r"the same packages on all nodes; here -> on .*: cxr-io .* -> 9.9$"):
+            take(small[0], tmp_path / "out", workers=None, executor="ray", address=cluster.address)
+    finally:
+        cluster.remove_node(node)
+    assert not ray.is_initialized()
+    assert not list((tmp_path / "out").glob("*.tar"))

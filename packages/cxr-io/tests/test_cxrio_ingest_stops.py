@@ -43,6 +43,16 @@ def test_killed_at_any_moment_it_ends_the_same(
     assert kills >= 6
 
 
+def test_a_worker_has_one_thread(start: type[Any], large: Large, tmp_path: Path) -> None:
+    environment = {name: value for name, value in os.environ.items() if not name.endswith("_NUM_THREADS")}
+    process = start(large[0], tmp_path / "out", env=environment)
+    process.until(lambda: list((tmp_path / "out").glob("*.part")))  # then one has answered
+    threads = [len(list(Path(f"/proc/{worker}/task").iterdir())) for worker in process.workers()]
+    process.kill()
+    process.ended()
+    assert max(threads) == 1
+
+
 def until_gone(processes: list[int]) -> None:
     """No worker outlives its run by more than the file in its hands."""
     for _ in range(500):

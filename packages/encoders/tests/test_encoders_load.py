@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import raddino_encoders
+import timm
 import torch
 from raddino_encoders import EncoderError, load
 from safetensors.torch import load_file, save_file
@@ -126,6 +127,46 @@ def test_timm_weights_are_used_and_their_classifier_left_out(tmp_path):
         expected = model.forward_features(x)
     np.testing.assert_allclose(encoder.encode(x).cls, expected[:, 0], atol=1e-5)
     assert encoder.name.endswith("w.safetensors")
+
+
+@pytest.fixture
+def timm_folder(tmp_path):
+    """A model with a classifier as timm itself saves it, with another stride than its own."""
+    options = {"in_chans": 1, "output_stride": 16}
+    torch.manual_seed(1)
+    model = timm.create_model("test_convnext", num_classes=5, **options).eval()
+    facts = {"input_size": [1, 64, 64], "mean": [0.4], "std": [0.2], "crop_pct": 1.0, "interpolation": "bicubic"}
+    timm.models.save_for_hf(model, str(tmp_path / "timm"), model_config={"pretrained_cfg": facts}, model_args=options)
+    return tmp_path / "timm", model
+
+
+def test_a_folder_that_timm_saved_gives_timms_features(timm_folder):
+    folder, model = timm_folder
+    encoder, untrained = load(folder), load(f"random:{folder}")
+    x = encoder.preprocess(IMAGES)
+    with torch.no_grad():
+        expected = model.forward_features(x)
+    np.testing.assert_allclose(encoder.encode(x).patches, expected, rtol=1e-3, atol=1e-4)
+    assert (encoder.image_size, encoder.patch_size, encoder.embed_dim, encoder.pooled) == (64, 16, 64, True)
+    assert (encoder.revision[:7], untrained.revision) == ("sha256:", None)
+    assert not torch.allclose(untrained.encode(x).patches, encoder.encode(x).patches, atol=1e-2)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"model_args": {"checkpoint_path": "weights.pth"}}, "got checkpoint_path"),
+        ({"model_args": {"in_chans": 1, "output_stride": 5}}, "can't build 'test_convnext'"),
+        ({"model_args": {"in_chans": 3}}, "expected mean and std of 1 or 3 in_chans"),
+        ({"architecture": "test_convnextt"}, "near: test_convnext"),
+        ({"pretrained_cfg": {}}, "expected input_size, mean and std"),
+    ],
+)
+def test_a_timm_folder_that_asks_for_more_is_refused(timm_folder, change, message):
+    path = timm_folder[0] / "config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | change))
+    with pytest.raises(EncoderError, match=message):
+        load(timm_folder[0])
 
 
 def test_weights_that_dont_fit_are_listed_key_by_key(tmp_path, folder):

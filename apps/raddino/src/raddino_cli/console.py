@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 Progress = Callable[[int, int], None]
@@ -55,6 +56,11 @@ def _lines(title: str) -> Progress:
             print(f"{title}: {done}/{total}{left}", file=sys.stderr, flush=True)
 
     return tell
+
+
+def place_of(words: str) -> Path | str:
+    """Where something lies, as a user says it: a folder, or a URL."""
+    return words if "://" in words else Path(words)
 
 
 def say(text: str) -> None:

@@ -15,9 +15,10 @@ from cxr_io._nifti import Volume, read_volume
 from cxr_io._read import Radiograph, read
 from cxr_io._resize import resize_bspline, resize_radiograph
 from cxr_io._sample_codec import CODECS
-from cxr_io._shards import Sample
+from cxr_io._shards import Sample, index_sha256
 from cxr_io._stream import ShardStream
 from cxr_io._syntax import is_decodable
+from cxr_io._table import read_table
 from cxr_io._upload import upload
 from cxr_io._verify import Damage, info, verify
 from cxr_io.datasets import (
@@ -54,6 +55,7 @@ __all__ = [
     "Volume",
     "candid_ptx",
     "check_splits",
+    "index_sha256",
     "info",
     "ingest",
     "is_decodable",
@@ -63,6 +65,7 @@ __all__ = [
     "pseudonym",
     "read",
     "read_key",
+    "read_table",
     "read_volume",
     "resize_bspline",
     "resize_radiograph",

@@ -1,18 +1,22 @@
 """A Ray cluster as a place where functions run.
 
-Ray places the tasks and runs those again that a dead worker or node has left, or whose results went with it.
+Ray places the tasks and runs those again that a dead worker or node has left, or whose results went with it. One that
+does not die and does not end is run again here: functions give the same wherever and however often they run.
 """
 
 from __future__ import annotations
 
+import functools
 import logging
 import os
 import socket
+import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, TypeVar
 
 from cxr_io._errors import CxrError
+from cxr_io._nodes import check_nodes
 
 A = TypeVar("A")
 B = TypeVar("B")
@@ -21,20 +25,23 @@ TRIES = 4
 """More than of a local pool: nodes of a cluster may be taken away one after another."""
 AHEAD = 3
 """Tasks a core or GPU: one that runs, and two that wait for it or are waited for."""
+PACKAGES = ("cxr-io", "numpy", "opencv-python-headless", "pydicom")
+"""What the pixels of a shard depend on."""
 _KNOCK_S = 10.0
+_STRAGGLES = (3, 10.0)  # times the mean of tasks, and at least so many seconds, in which one should end
 
 
 class Cluster:
     """The cluster at `address`, else the one that runs here, else a new one of this machine's cores.
 
     A task takes a GPU where the cluster has some and `map` or `run` runs it, else a core. What was joined is left at
-    the end, with what is under way.
+    the end, with what is under way. All nodes that there are must have the versions of `packages` that are here.
 
     Raises:
-        CxrError: no ray, or no cluster at the address.
+        CxrError: no ray, no cluster at the address, or a node with other versions.
     """
 
-    def __init__(self, address: str | None = None) -> None:
+    def __init__(self, address: str | None = None, packages: tuple[str, ...] = PACKAGES) -> None:
         try:
             import ray
         except ImportError as error:
@@ -51,6 +58,13 @@ class Cluster:
         found = self._ray.cluster_resources()
         self.cores, self._gpus = max(1, int(found.get("CPU", 1))), int(found.get("GPU", 0))
         self._tasks: dict[tuple[Callable[..., Any], int], Any] = {}  # each is sent to the cluster once
+        self._again: dict[Any, Callable[[], Any]] = {}  # of each call whose result is not asked for yet, another
+        self._began, self._ended = time.monotonic(), 0
+        try:
+            check_nodes(ray, packages)
+        except CxrError:
+            self.close()
+            raise
 
     def share(self, value: object) -> Any:
         """A value that many tasks take, sent to each node once."""
@@ -61,10 +75,15 @@ class Cluster:
         if (function, gpus) not in self._tasks:
             needs = {"num_cpus": 0 if gpus else 1, "num_gpus": gpus, "max_retries": TRIES - 1}
             self._tasks[function, gpus] = self._ray.remote(**needs)(function)
-        return self._tasks[function, gpus].remote(*values)
+        again = functools.partial(self._tasks[function, gpus].remote, *values)
+        reference = again()
+        self._again[reference] = again
+        return reference
 
     def result(self, reference: Any) -> Any:
         """What a call returned, or raised as a ValueError; None where all the workers that tried it died.
+
+        Each can be asked for once.
 
         Raises:
             CxrError: the cluster is gone.
@@ -72,7 +91,9 @@ class Cluster:
         from ray.exceptions import RayError, RayTaskError, WorkerCrashedError
 
         try:
-            return self._ray.get(reference)
+            found = self._ray.get(self._soonest(reference, self._again.pop(reference)))
+            self._ended += 1
+            return found
         except WorkerCrashedError:
             return None
         except RayTaskError as error:
@@ -81,6 +102,20 @@ class Cluster:
             raise CxrError(
                 "worker_killed", f"expected a cluster that lives ({type(error).__name__}); run again to go on"
             ) from error
+
+    def _soonest(self, reference: Any, again: Callable[[], Any]) -> Any:
+        """The call, or another where that ends before it: begun once it takes long and nothing else is under way."""
+        if not self._ended:
+            return reference
+        times, least = _STRAGGLES
+        mean = (time.monotonic() - self._began) * (self._gpus or self.cores) / self._ended
+        while not self._ray.wait([reference], timeout=max(times * mean, least))[0]:
+            others = list(self._again)
+            if not others or len(self._ray.wait(others, num_returns=len(others), timeout=0)[0]) == len(others):
+                (first,), (last,) = self._ray.wait([reference, again()])
+                self._ray.cancel(last, force=True)
+                return first
+        return reference
 
     def run(self, function: Callable[[A], B], value: A) -> B:
         """One call, waited for."""

@@ -23,6 +23,7 @@ from cxr_io._errors import CxrError
 from cxr_io.datasets import Record
 
 _READY = "ready"
+_ONE_THREAD = {f"{library}_NUM_THREADS": "1" for library in ("OMP", "OPENBLAS", "MKL")}
 
 
 class Pool:
@@ -96,7 +97,10 @@ class _Child:
         # -P: the folder one stands in may be the archive, and no place to load modules from. In a group of its own,
         # Ctrl-C reaches the parent alone; when the parent dies, the pipe ends and so does the child.
         command = [sys.executable, "-P", "-c", "from cxr_io._pool import serve; serve()"]
-        self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, process_group=0)
+        # Workers are as many as cores; were each to start as many threads, they would wait for each other's.
+        self._process = subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, process_group=0, env={**os.environ, **_ONE_THREAD}
+        )
         try:
             ready = self._exchange(settings)
         except (EOFError, OSError, pickle.UnpicklingError):

@@ -192,6 +192,11 @@ def sync_folder(folder: Path) -> None:
         os.close(handle)
 
 
+def index_sha256(shards: str | Path) -> str:
+    """Of the index: what tells some shards, in a folder or at a URL, from all others."""
+    return sha256(Folder(shards).read(INDEX)).hexdigest()
+
+
 def read_index(shards: str | Path) -> dict[str, Any]:
     """The index of a folder of shards."""
     try:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from cxr_io._errors import CxrError
+from cxr_io._folder import Folder
 from cxr_io._shards import read_parts, read_shard, sync_folder
 
 TABLE = "samples.parquet"
@@ -46,16 +47,20 @@ def write_table(folder: Path, notes: Iterable[dict[str, Any]], labels: list[str]
     sync_folder(folder)
 
 
-def read_table(folder: Path, columns: list[str] | None = None) -> Iterator[dict[str, Any]]:
-    """The rows of the table, a row group at a time in memory."""
+def read_table(shards: str | Path, columns: list[str] | None = None) -> Iterator[dict[str, Any]]:
+    """The rows of some shards' `samples.parquet`, as `write_table` says, or some columns; a group of rows in memory.
+
+    `shards` is a folder or a URL that fsspec opens. Raises CxrError where there is no table or its request fails.
+    """
     from pyarrow.parquet import ParquetFile
 
-    path = folder / TABLE
-    if not path.exists():
+    try:
+        descriptor = Folder(shards).open(TABLE)
+    except FileNotFoundError as error:
         raise CxrError(
-            "missing_source", f"expected {TABLE} in {folder}, found none; ingest anew, version 0.1 did not write it"
-        )
-    with ParquetFile(path) as file:
+            "missing_source", f"expected {TABLE} in {shards}, found none; ingest anew, version 0.1 did not write it"
+        ) from error
+    with os.fdopen(descriptor, "rb") as opened, ParquetFile(opened) as file:
         for batch in file.iter_batches(columns=columns):
             yield from batch.to_pylist()
 

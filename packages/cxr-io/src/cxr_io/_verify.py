@@ -28,7 +28,7 @@ def info(shards: str | Path) -> dict[str, Any]:
     patients: dict[str, set[str]] = defaultdict(set)
     views: dict[str, Counter[str]] = defaultdict(Counter)
     labels: dict[str, dict[str, Counter[str]]] = defaultdict(lambda: defaultdict(Counter))
-    for row in read_table(Path(shards)):
+    for row in read_table(shards):
         split = row["split"]
         patients[split].add(row["patient"])
         views[split][row["view"] or "unknown"] += 1

@@ -27,6 +27,11 @@ def is_encoder_folder(path: Path) -> bool:
     return any((encoder_folder(path) / name).is_file() for name in ("config.json", OPEN_CLIP))
 
 
+def is_timm_folder(folder: Path) -> bool:
+    """Whether an encoder's folder is as timm saves models for a hub."""
+    return (folder / "config.json").is_file() and "architecture" in read_json(folder / "config.json")
+
+
 def read_json(path: Path) -> dict[str, Any]:
     """A JSON object from a file.
 

@@ -13,7 +13,7 @@ from raddino_encoders._backbone import Loaded
 from raddino_encoders._constants import IDS
 from raddino_encoders._encoder import Encoder
 from raddino_encoders._errors import EncoderError
-from raddino_encoders._folder import OPEN_CLIP, encoder_folder, is_encoder_folder, read_json
+from raddino_encoders._folder import OPEN_CLIP, encoder_folder, is_encoder_folder, is_timm_folder, read_json
 from raddino_encoders._hog import load_hog
 from raddino_encoders._hub import fetch, is_hub_id
 from raddino_encoders._packed import pack
@@ -23,7 +23,7 @@ RANDOM_SEED = 0
 """Seed of every untrained encoder: the same spec gives the same weights, so tables can be repeated."""
 
 KINDS = {
-    "<folder>": "a run of ssl-core, a local transformers folder (DINOv2, DINOv3, CLIP, SigLIP) or open_clip folder",
+    "<folder>": "a run of ssl-core, a local folder of transformers (DINOv2, DINOv3, CLIP, SigLIP), timm or open_clip",
     "<owner>/<name>@<revision>": "the same on the Hugging Face hub or in its cache",
     "timm:<name>@<weights>": "a timm model with local weights; without @ untrained",
     "biovil-t:<weights>": "BioViL-T's image model, hi-ml's .pt",
@@ -119,6 +119,10 @@ def _load_random(spec: str, argument: str, offline: bool) -> Loaded:
 
 
 def _load_folder(path: Path, revision: str | None, seed: int | None = None) -> Loaded:
+    if is_timm_folder(encoder_folder(path)):
+        from raddino_encoders._timm import load_timm_folder
+
+        return load_timm_folder(encoder_folder(path), seed, revision)
     if (path / "encoder").is_dir() and importlib.util.find_spec("ssl_core"):
         from raddino_encoders._run import load_run
 

@@ -14,9 +14,12 @@ from torch import Tensor
 
 from raddino_encoders._backbone import Backbone, Loaded, Pair, to_grid
 from raddino_encoders._errors import EncoderError
+from raddino_encoders._folder import read_json
 from raddino_encoders._preprocess import Preprocessing
 from raddino_encoders._resample import KERNELS
 from raddino_encoders._weights import fill, fingerprint, read_weights, without
+
+_HEEDED = ("in_chans", "output_stride")
 
 
 def near_names(name: str, count: int = 5) -> list[str]:
@@ -94,20 +97,9 @@ def load_timm(spec: str, name: str, weights: Path | None, seed: int) -> Loaded:
         EncoderError: unknown name (near ones listed), weights that can't be read or don't fit (each key listed),
             a model whose features aren't a grid.
     """
-    if ":" in name or not timm.is_model(name):  # timm would fetch a name with a colon from a hub
-        raise EncoderError(
-            f"{spec!r}: expected a timm model name, got {name!r}; near: {', '.join(near_names(name)) or 'none'}"
-        )
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        try:
-            model = build(name)
-        except RuntimeError as error:  # the name is known, its tag (after the dot) is not
-            raise EncoderError(f"{spec!r}: timm can't build {name!r} ({error})") from error
+    model = _drawn(spec, name, seed)
     if weights is not None:
-        heads = model.pretrained_cfg.get("classifier") or ()
-        prefixes = tuple(f"{head}." for head in ((heads,) if isinstance(heads, str) else heads))
-        fill(model, without(read_weights(weights), prefixes), weights)
+        _fill(model, weights)
     settings = timm.data.resolve_model_data_config(model)
     size = int(settings["input_size"][-1])
     preprocessing = Preprocessing(
@@ -119,6 +111,61 @@ def load_timm(spec: str, name: str, weights: Path | None, seed: int) -> Loaded:
         source=f"timm's {name}",
     )
     return of_model(spec, model, preprocessing, fingerprint(weights) if weights else None)
+
+
+def load_timm_folder(folder: Path, seed: int | None, revision: str | None) -> Loaded:
+    """A folder as timm saves it for a hub, `config.json` and `model.safetensors`, without its classifier.
+
+    Of the model's arguments `in_chans` and `output_stride` are heeded, for others could name files.
+
+    Args:
+        folder: where they lie.
+        seed: None loads the weights; a number leaves them out and initialises afresh from it.
+        revision: of the hub; None is the weights' fingerprint.
+
+    Raises:
+        EncoderError: as `load_timm`; other arguments, or an input that is not stated.
+    """
+    path = folder / "config.json"
+    config = read_json(path)
+    options, facts = config.get("model_args") or {}, config.get("pretrained_cfg") or {}
+    if others := sorted(options.keys() - _HEEDED):
+        raise EncoderError(f"{path}: expected model_args of {', '.join(_HEEDED)} at most, got {', '.join(others)}")
+    try:
+        size, mean, std = int(facts["input_size"][-1]), tuple(facts["mean"]), tuple(facts["std"])
+        crop, kernel = float(facts.get("crop_pct", 1)), facts.get("interpolation")
+    except (KeyError, TypeError, ValueError, IndexError) as error:
+        raise EncoderError(f"{path}: expected input_size, mean and std in pretrained_cfg ({error!r})") from error
+    if len(mean) != len(std) or options.get("in_chans", 3) != len(mean) or len(mean) not in (1, 3):
+        raise EncoderError(f"{path}: expected mean and std of 1 or 3 in_chans, got {len(mean)} and {len(std)}")
+    model = _drawn(str(folder), str(config["architecture"]), seed or 0, **options)
+    if seed is None:
+        _fill(model, folder / "model.safetensors")
+        revision = revision or fingerprint(folder / "model.safetensors")
+    resample = next((known for known in KERNELS if known == kernel), "bicubic")
+    preprocessing = Preprocessing(size, mean, std, round(size / crop), resample=resample, source=path.name)
+    return of_model(str(folder), model, preprocessing, revision if seed is None else None)
+
+
+def _fill(model: Any, weights: Path) -> None:
+    """Load weights that fit exactly but for a classifier, which is left out."""
+    heads = model.pretrained_cfg.get("classifier") or ()
+    prefixes = tuple(f"{head}." for head in ((heads,) if isinstance(heads, str) else heads))
+    fill(model, without(read_weights(weights), prefixes), weights)
+
+
+def _drawn(spec: str, name: str, seed: int, **options: Any) -> Any:
+    """A timm model with weights drawn from a seed."""
+    if ":" in name or not timm.is_model(name):  # timm would fetch a name with a colon from a hub
+        raise EncoderError(
+            f"{spec!r}: expected a timm model name, got {name!r}; near: {', '.join(near_names(name)) or 'none'}"
+        )
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        try:
+            return build(name, **options)
+        except (RuntimeError, TypeError, AssertionError) as error:  # an unknown tag (after the dot) or argument
+            raise EncoderError(f"{spec!r}: timm can't build {name!r} ({error})") from error
 
 
 def of_model(spec: str, model: Any, preprocessing: Preprocessing, revision: str | None) -> Loaded:

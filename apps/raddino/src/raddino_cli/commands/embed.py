@@ -9,7 +9,7 @@ import typer
 
 
 def command(
-    shards: Annotated[Path, typer.Argument(help="Folder of shards.")],
+    shards: Annotated[str, typer.Argument(help="Folder of shards, or their URL.")],
     encoder: Annotated[
         str,
         typer.Option(
@@ -26,6 +26,10 @@ def command(
     fit: Annotated[
         str, typer.Option(help="released (as the encoder's authors did), letterbox (whole image), crop or stretch.")
     ] = "released",
+    image_size: Annotated[
+        int | None,
+        typer.Option(min=1, help="Pixels a side that the encoder sees (default: its own); more give more tokens."),
+    ] = None,
     batch_size: Annotated[
         int | None, typer.Option(min=1, help="Images at a time (default: 32, fewer of large ones on a CPU).")
     ] = None,
@@ -44,12 +48,12 @@ def command(
     `raddino embed shards --encoder runs/first --out features/first --patches`,
     `raddino embed shards --encoder microsoft/rad-dino --out features/rad-dino --layers 4`
     """
-    from raddino_cli.console import bar
+    from raddino_cli.console import bar, place_of
     from raddino_cli.work.embedding import embed
 
     with bar("embed") as progress:
         count = embed(
-            shards, encoder, out, patches=patches, layers=layers, grid=grid, fit=fit, batch_size=batch_size,
-            device=device, dtype=dtype, executor=executor, address=address, progress=progress,
+            place_of(shards), encoder, out, patches=patches, layers=layers, grid=grid, fit=fit, batch_size=batch_size,
+            device=device, dtype=dtype, image_size=image_size, executor=executor, address=address, progress=progress,
         )  # fmt: skip
     typer.echo(f"features of {count} images in {out}")

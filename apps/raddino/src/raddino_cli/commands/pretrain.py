@@ -7,9 +7,12 @@ from typing import Annotated, Any
 
 import typer
 
+from raddino_cli.commands.launching import Account, CpusPerProcess, Launcher, Minutes, Partition, check_launcher
+from raddino_cli.console import place_of
+
 
 def command(
-    shards: Annotated[Path, typer.Argument(help="Folder of shards; the split train is used.")],
+    shards: Annotated[str, typer.Argument(help="Folder of shards, or their URL; the split train is used.")],
     out: Annotated[Path, typer.Option(help="Run folder to write, or to go on with.")],
     recipe: Annotated[str, typer.Option(help="Name of a recipe, or a TOML file.")] = "cpu-tiny",
     overrides: Annotated[
@@ -35,17 +38,15 @@ def command(
         bool | None,
         typer.Option("--stream/--in-memory", help="Read images as they are needed (default: where they fill memory)."),
     ] = None,
-    launcher: Annotated[str, typer.Option(help="local: now and here; slurm: as a job of the cluster.")] = "local",
+    launcher: Launcher = "local",
     nodes: Annotated[int, typer.Option(min=1, help="SLURM: machines.")] = 1,
     gpus_per_node: Annotated[
         int, typer.Option(min=0, help="SLURM: GPUs of a machine, a process each; without, --processes of them.")
     ] = 0,
-    cpus_per_process: Annotated[int, typer.Option(min=1, help="SLURM: cores of a process.")] = 8,
-    minutes: Annotated[
-        int, typer.Option(min=1, help="SLURM: time limit; a job that meets it is queued again and goes on.")
-    ] = 1440,
-    partition: Annotated[str | None, typer.Option(help="SLURM: partition.")] = None,
-    account: Annotated[str | None, typer.Option(help="SLURM: account.")] = None,
+    cpus_per_process: CpusPerProcess = 8,
+    minutes: Minutes = 1440,
+    partition: Partition = None,
+    account: Account = None,
 ) -> None:
     """Train an encoder by self-distillation (DINO + iBOT); run again, it goes on exactly where it stopped.
 
@@ -56,18 +57,18 @@ def command(
     """
     if init_head and not init:
         raise typer.BadParameter("goes with --init, the encoder it belongs to", param_hint="--init-head")
-    if launcher not in ("local", "slurm"):
-        raise typer.BadParameter(f"expected local or slurm, got {launcher!r}", param_hint="--launcher")
+    check_launcher(launcher)
+    from raddino_cli.work.images import Chosen
+
     asked: dict[str, Any] = {
-        "shards": shards, "out": out, "recipe": recipe, "overrides": overrides or [], "init": init,
-        "init_head": init_head, "stream": stream, "share": share,
+        "shards": place_of(shards), "out": out, "recipe": recipe, "overrides": overrides or [], "init": init,
+        "init_head": init_head, "stream": stream, "chosen": Chosen(share),
     }  # fmt: skip
     if launcher == "slurm":
-        from raddino_cli.work.slurm import Job, check
+        from raddino_cli.work.slurm import Job, folder_beside, submit_training
 
         job = Job(nodes, gpus_per_node or processes or 1, gpus_per_node, cpus_per_process, minutes, partition, account)
-        check(job, asked)
-        typer.echo(f"job {job.submit(out, asked)}; its logs are in {out.with_name(out.name + '.slurm')}")
+        typer.echo(f"job {submit_training(job, out, asked)}; its logs are in {folder_beside(out)}")
         return
     from raddino_cli.work.training import pretrain
 

@@ -18,7 +18,7 @@ from raddino_cli.console import Progress
 from raddino_cli.image_text.model import ImageText, TextEncoder
 from raddino_cli.image_text.reports import Vocabulary, with_patient
 from raddino_cli.work.features import NothingToMeasureError, read_split
-from raddino_cli.work.images import is_chosen, square
+from raddino_cli.work.images import Chosen, is_chosen, square
 from raddino_cli.work.leaks import write_training_list
 from raddino_cli.work.stages import write_text
 
@@ -72,7 +72,7 @@ def train(
     images, numbers, vocabulary = _read(shards, pairs, share)
     out.mkdir(parents=True, exist_ok=True)
     write_text(out / "image-text.json", json.dumps(asdict(pairs) | {"recipe": asdict(config)}, indent=1) + "\n")
-    write_training_list(shards, out, share)
+    write_training_list(shards, out, Chosen(share))
     device = "cuda" if torch.cuda.is_available() else "cpu"
     model = _build(config, pairs, vocabulary, images).to(device)
     optimiser = torch.optim.AdamW(model.parameters(), weight_decay=config.optim.weight_decay, betas=(0.9, 0.98))

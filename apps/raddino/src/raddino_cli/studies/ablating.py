@@ -30,13 +30,26 @@ def ablate(
         ValueError: the folder was begun with another study, and how that differs; or what a stage refuses.
     """
     study = asked if budget is None else fit_budget(asked, out, budget, fresh=fresh)
-    expand(study)  # what a recipe refuses is told before a folder is made
-    versions = {name: version(name) for name in (*PACKAGES, "torch")}
-    stages = Stages(out, "ablate", {**_settings(study), "budget": budget, "versions": versions}, fresh=fresh)
+    stages = open_folder(study, out, budget=budget, fresh=fresh)
     if budget is not None:
         keep_budget(asked, study, out, budget)
     found = analyse(study, run_all(study, stages, workers=workers), replicates=replicates)
-    return study, found, write_study(study, found, out, versions)
+    return study, found, write_study(study, found, out, _versions())
+
+
+def open_folder(study: Study, out: Path, *, budget: float | None = None, fresh: bool = False) -> Stages:
+    """The stages of a study's folder.
+
+    Raises:
+        ValueError: the folder was begun with another study or other versions, and how that differs; what a recipe
+            refuses, before a folder is made.
+    """
+    expand(study)
+    return Stages(out, "ablate", {**_settings(study), "budget": budget, "versions": _versions()}, fresh=fresh)
+
+
+def _versions() -> dict[str, str]:
+    return {name: version(name) for name in (*PACKAGES, "torch")}
 
 
 def _settings(study: Study) -> dict[str, Any]:

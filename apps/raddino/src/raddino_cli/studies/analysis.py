@@ -12,7 +12,7 @@ from raddino_probes import AcrossSeeds, across_seeds
 
 from raddino_cli.studies.measuring import FINDINGS
 from raddino_cli.studies.runs import Levels, Measured, combinations, expand
-from raddino_cli.studies.study import Claim, Factor, Study, outcomes, scale_of
+from raddino_cli.studies.study import Claim, Factor, Study, is_untrained, outcomes, scale_of
 
 SUPPORTS, CONTRADICTS, UNTOLD = "supports", "contradicts", "can't tell"
 Found = Mapping[tuple[Levels, int], Measured]
@@ -78,8 +78,21 @@ def analyse(study: Study, found: Found, *, replicates: int = 1000) -> Analysis:
         for on, table in tables.items()
         if factor.scale and (exponent := _exponent(study, i, table))
     ]
-    verdicts = [verdict for factor in study.factors for verdict in _verdicts(factor, effects, problem)]
+    unlearnt = _unlearnt(study, effects)
+    verdicts = [verdict for factor in study.factors for verdict in _verdicts(factor, effects, problem, unlearnt)]
     return Analysis(effects, laws, verdicts, problem)
+
+
+def _unlearnt(study: Study, effects: Sequence[Effect]) -> set[str]:
+    """Outcomes in which the base is not told apart from untrained weights, where a level has none but those."""
+    levels = {(f.name, name) for f in study.factors for name, of in f.levels.items() if is_untrained(of)}
+    return {
+        effect.on
+        for effect in effects
+        if (effect.factor, effect.level) in levels
+        and (apart := effect.difference)
+        and not (apart.leaves_out_zero and apart.value < 0)
+    }
 
 
 def too_small(study: Study) -> str:
@@ -181,18 +194,18 @@ def _exponent(study: Study, place: int, table: _Table) -> AcrossSeeds | None:
     return table.across(models, factor.scale, falls)
 
 
-def _verdicts(factor: Factor, effects: Sequence[Effect], problem: str) -> list[Verdict]:
+def _verdicts(factor: Factor, effects: Sequence[Effect], problem: str, unlearnt: set[str]) -> list[Verdict]:
     mine = [effect for effect in effects if effect.factor == factor.name]
     if factor.claims:
-        return [_judge(factor, claim, mine, problem) for claim in factor.claims]
-    told = [e for e in mine if e.difference and e.difference.leaves_out_zero]
+        return [_judge(factor, claim, mine, problem, unlearnt) for claim in factor.claims]
+    told = [e for e in mine if e.difference and e.difference.leaves_out_zero and e.on not in unlearnt]
     if problem or not told:
         return [Verdict(factor.name, UNTOLD, f"{factor.name}: can't tell any level from {factor.base}{_why(problem)}.")]
     listed = "; ".join(f"{e.level} in {e.on} {signed(e.difference)}" for e in told)
     return [Verdict(factor.name, "differs", f"{factor.name}, against {factor.base}: {listed}; no other is told apart.")]
 
 
-def _judge(factor: Factor, claim: Claim, effects: Sequence[Effect], problem: str) -> Verdict:
+def _judge(factor: Factor, claim: Claim, effects: Sequence[Effect], problem: str, unlearnt: set[str]) -> Verdict:
     effect = next(e for e in effects if e.level == claim.level and e.on == claim.on)
     apart = effect.difference
     if apart is None:
@@ -200,6 +213,9 @@ def _judge(factor: Factor, claim: Claim, effects: Sequence[Effect], problem: str
     what = f"{claim.level} against {factor.base} in {claim.on} ({effect.metric}): {signed(apart)}"
     if problem or not apart.leaves_out_zero:
         return Verdict(factor.name, UNTOLD, f"Can't tell whether {claim.text}: {what}{_why(problem)}.")
+    if claim.on in unlearnt and not is_untrained(factor.levels[claim.level]):
+        reason = f"in {claim.on} {factor.base} is not told apart from untrained weights"
+        return Verdict(factor.name, UNTOLD, f"Can't tell whether {claim.text}: {what}, but {reason}.")
     says = SUPPORTS if (apart.value > 0) == (claim.expect == "better") else CONTRADICTS
     return Verdict(factor.name, says, f"{says.capitalize()} that {claim.text}: {what}.")
 

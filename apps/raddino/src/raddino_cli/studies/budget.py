@@ -13,8 +13,9 @@ import ssl_core
 import torch
 
 from raddino_cli.console import say
-from raddino_cli.studies.runs import config_of, expand, run_all
+from raddino_cli.studies.runs import config_of, expand, run_all, step_cost
 from raddino_cli.studies.study import DEFAULTS, Factor, Study, parse_study, to_toml
+from raddino_cli.work.hierarchical import hierarchical
 from raddino_cli.work.stages import Stages, write_text
 
 _NOTE = "budget.json"
@@ -113,16 +114,17 @@ def _shortened(factor: Factor, ratio: float) -> Factor:
 def measure(study: Study) -> Costs:
     """Time a few steps of each configuration, and everything else on a few patients."""
     runs = [run for run in expand(study) if run.seed == study.seeds[0]]
-    known: dict[tuple[ssl_core.Config, int], float] = {}
+    known: dict[tuple[ssl_core.Config, int, str], float] = {}
     training = 0.0
     encoders = {run.name: run for run in runs}
     for run in encoders.values():
-        config, side = config_of(run.settings), run.settings["data.size"]
+        config, side, encoder = config_of(run.settings), run.settings["data.size"], run.settings["pretrain.encoder"]
         few = replace(config, train=replace(config.train, steps=_TIMED + 1))
-        if (few, side) not in known:
-            known[few, side] = _step_seconds(few, side)
-        cost = run.cost / (ssl_core.step_flops(config)["total"] * run.settings["train.steps"])  # of text, by operations
-        training += known[few, side] * run.settings["train.steps"] * cost
+        if (few, side, encoder) not in known:
+            known[few, side, encoder] = _step_seconds(few, side, encoder)
+        timed = step_cost(run.settings | {"pretrain.method": "images"}, config)
+        cost = run.cost / (timed * run.settings["train.steps"])  # of text, by operations
+        training += known[few, side, encoder] * run.settings["train.steps"] * cost
     people = min(_PILOT, (DEFAULTS | study.base)["data.patients"])
     base = study.base | {"data.patients": people, "train.steps": 1}
     pilot = replace(study, base=base, factors=(), seeds=study.seeds[:1])
@@ -139,11 +141,12 @@ def measure(study: Study) -> Costs:
     return Costs(training, made, len(encoders) * measured, len(runs) * of("segment"))
 
 
-def _step_seconds(config: ssl_core.Config, side: int) -> float:
+def _step_seconds(config: ssl_core.Config, side: int, encoder: str) -> float:
     rng = np.random.default_rng(0)
     images = [torch.from_numpy(rng.integers(0, 65536, (1, side, side), dtype=np.uint16)) for _ in range(64)]
     with tempfile.TemporaryDirectory() as folder:
-        trainer = ssl_core.Trainer(config, images, folder)
+        own = hierarchical(encoder, config) if encoder else None
+        trainer = ssl_core.Trainer(config, images, folder, backbone=own)
         trainer.train_step()
         start = time.monotonic()
         for _ in range(_TIMED):

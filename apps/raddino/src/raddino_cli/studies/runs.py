@@ -24,11 +24,16 @@ from raddino_cli.console import bar, say
 from raddino_cli.image_text import training as image_text
 from raddino_cli.studies.measuring import measure_masks, measure_targets
 from raddino_cli.studies.study import DEFAULTS, Settings, Study
+from raddino_cli.work import hierarchical
 from raddino_cli.work.embedding import embed
-from raddino_cli.work.stages import Stages, named
+from raddino_cli.work.images import Chosen
+from raddino_cli.work.stages import Finished, Stages, UnfinishedError, named
 from raddino_cli.work.training import pretrain
 
 _PHANTOM_KEY = "phantoms are nobody: this key is no secret"
+_IMAGES_ALONE = ("pretrain.manufacturer", "foreign.share", "foreign.balance", "foreign.before")
+_RATES = ("optim.base_lr", "optim.min_lr", "text.learning_rate")
+_OWN_ENCODER = ("pretrain.method", "pretrain.init", "foreign.before")
 Levels = tuple[str, ...]
 """The level of each factor, in their order."""
 Measured = dict[str, Any]
@@ -107,6 +112,8 @@ def step_cost(settings: Settings, config: ssl_core.Config) -> float:
     """Floating-point operations of a step, of either way to learn."""
     if settings["pretrain.method"] == "text":
         return image_text.step_flops(config, pairs_of(settings))
+    if settings["pretrain.encoder"]:
+        return hierarchical.step_flops(settings["pretrain.encoder"], config)
     return ssl_core.step_flops(config)["total"]
 
 
@@ -117,11 +124,24 @@ def pairs_of(settings: Settings) -> image_text.Pairs:
 
 def _resolved(settings: Settings, budget: float) -> tuple[Settings, float]:
     """Settings with the steps that a share or equal compute comes to, and their cost."""
+    if settings["pretrain.method"] == "text" and any(settings[key] != DEFAULTS[key] for key in _IMAGES_ALONE):
+        raise ValueError(
+            f"expected none of {', '.join(_IMAGES_ALONE)} with pretrain.method text, which has no such images"
+        )
     config = config_of(settings)
+    _refuse_beside_encoder(settings, config)
     step = step_cost(settings, config)
     steps = budget / step if settings["pretrain.equal_compute"] else config.train.steps
     steps = max(round(steps * settings["pretrain.steps_share"]), 1)
-    return settings | {"train.steps": steps}, steps * step
+    still = dict.fromkeys(_RATES, 0.0) if settings["pretrain.steps_share"] == 0 else {}
+    return settings | {"train.steps": steps} | still, steps * step * (1 + settings["foreign.before"])
+
+
+def _refuse_beside_encoder(settings: Settings, config: ssl_core.Config) -> None:
+    others = {key: settings[key] for key in _OWN_ENCODER if settings[key] != DEFAULTS[key]}
+    others |= {"model.whitening": config.model.whitening} if config.model.whitening else {}
+    if settings["pretrain.encoder"] and others:
+        raise ValueError(f"pretrain.encoder: expected none of what is for the recipe's encoder, got {others}")
 
 
 def run_all(study: Study, stages: Stages, *, workers: int | None = None) -> dict[tuple[Levels, int], Measured]:
@@ -134,9 +154,10 @@ def run_all(study: Study, stages: Stages, *, workers: int | None = None) -> dict
     start = time.monotonic()
     left, spent = {run.name: run.cost for run in runs if not stages.has(f"train-{run.name}")}, 0.0
     for done, run in enumerate(runs, 1):
-        data = str({key: value for key, value in run.settings.items() if key.startswith("data.")})
+        data = _data_key(run.settings)
         if data not in shards:
             shards[data] = _data(run.settings, stages, workers)
+        say(f"run {run.name}: {', '.join(run.levels)}, seed {run.seed}")
         found[run.levels, run.seed] = _one(run, shards[data], stages)
         spent += left.pop(run.name, 0.0)
         if done < len(runs):
@@ -146,10 +167,42 @@ def run_all(study: Study, stages: Stages, *, workers: int | None = None) -> dict
     return found
 
 
+def run_encoder(name: str, study: Study, stages: Stages) -> None:
+    """Do what is not done yet of the runs that share an encoder."""
+    for run in expand(study):
+        if run.name == name:
+            _one(run, _data(run.settings, stages, None), stages)
+
+
+def make_data(study: Study, stages: Stages, *, workers: int | None = None) -> None:
+    """Make the shards that are not there yet."""
+    for settings in {_data_key(run.settings): run.settings for run in expand(study)}.values():
+        _data(settings, stages, workers)
+
+
+def has_data(study: Study, out: Path) -> bool:
+    """Whether all shards are there."""
+    try:
+        make_data(study, Finished(out))
+    except UnfinishedError:
+        return False
+    return True
+
+
+def unfinished(study: Study, out: Path) -> list[str]:
+    """Names of the encoders of which something is not done yet."""
+    found = []
+    for name in dict.fromkeys(run.name for run in expand(study)):
+        try:
+            run_encoder(name, study, Finished(out))
+        except UnfinishedError:
+            found.append(name)
+    return found
+
+
 def _one(run: Run, shards: Path, stages: Stages) -> Measured:
     settings = run.settings
     folder, features = stages.out / "runs" / run.name, stages.out / "runs" / run.name / "features"
-    say(f"run {run.name}: {', '.join(run.levels)}, seed {run.seed}")
     stages.run(f"train-{run.name}", partial(_train, run, shards, folder))
     stages.run(f"embed-{run.name}", partial(_embed, shards, folder, features, bool(settings["evaluate.masks"])))
     found: Measured = {}
@@ -172,12 +225,24 @@ def _train(run: Run, shards: Path, folder: Path) -> None:
             image_text.train(shards, folder, config, pairs_of(s), share=s["pretrain.share"], progress=tell)
         return
     init = Path(s["pretrain.init"]) if s["pretrain.init"] else None
-    pretrain(shards, folder, s["pretrain.recipe"], run.overrides, init=init, share=s["pretrain.share"])
+    if before := round(s["foreign.before"] * s["train.steps"]):
+        first = folder / "before"
+        words = [*run.overrides, f"train.steps={before}"]
+        pretrain(shards, first, s["pretrain.recipe"], words, init=init, chosen=Chosen(foreign=1.0))
+        init = first
+    chosen = Chosen(s["pretrain.share"], s["pretrain.manufacturer"], s["foreign.share"], s["foreign.balance"])
+    encoder = s["pretrain.encoder"]
+    pretrain(shards, folder, s["pretrain.recipe"], run.overrides, init=init, chosen=chosen, encoder=encoder)
 
 
 def _embed(shards: Path, folder: Path, features: Path, patches: bool) -> int:
     with bar("embed") as tell:
         return embed(shards, str(folder), features, patches=patches, progress=tell)
+
+
+def _data_key(settings: Settings) -> str:
+    """The same for settings that have the same shards."""
+    return str({key: value for key, value in settings.items() if key.startswith("data.")})
 
 
 def _data(settings: Settings, stages: Stages, workers: int | None) -> Path:

@@ -1,7 +1,8 @@
 """A study as data: what all runs have in common, what differs, what is measured, what is claimed.
 
-Settings are one flat table of dotted keys: `data.*`, `pretrain.*`, `text.*` and `evaluate.*` as in `DEFAULTS`, all
-others those of a recipe of ssl_core. `base` holds for every run, a factor's level is what it sets over that.
+Settings are one flat table of dotted keys: `data.*`, `pretrain.*`, `foreign.*`, `text.*` and `evaluate.*` as in
+`DEFAULTS`, all others those of a recipe of ssl_core. `base` holds for every run, a factor's level is what it sets over
+that.
 """
 
 from __future__ import annotations
@@ -27,9 +28,14 @@ DEFAULTS: Settings = {
     "data.size": 128,
     "pretrain.method": "images",
     "pretrain.recipe": "cpu-tiny",
+    "pretrain.encoder": "",
     "pretrain.init": "",
     "pretrain.share": 1.0,
     "pretrain.steps_share": 1.0,
+    "pretrain.manufacturer": "",
+    "foreign.share": 0.0,
+    "foreign.balance": False,
+    "foreign.before": 0.0,
     "pretrain.equal_compute": False,
     "text.batch_size": 64,
     "text.learning_rate": 0.001,
@@ -47,11 +53,15 @@ DEFAULTS: Settings = {
 }
 """What a study may set besides a recipe's keys, and what it is where it doesn't.
 
-`data.rendered` is the size of phantoms before ingest (0: `data.size`); `pretrain.share` the share of patients that are
-trained on, `pretrain.steps_share` that of the steps; `pretrain.method` "text" learns from reports, as `text.*` says
-(`Pairs` of raddino_cli.image_text); with `pretrain.equal_compute` a run has as many steps as cost what
-the base's cost. A probe is "findings" (the mean over all labels), a target of `raddino probe`, or several with "+"
-between, for their mean. `evaluate.shots` 0 is all masks.
+`data.rendered` is the size of phantoms before ingest (0: `data.size`); `pretrain.encoder` a model of timm in place of
+the recipe's (`Hierarchical` of raddino_cli.work); `pretrain.share` the share of patients that are trained on,
+`pretrain.steps_share` that of the steps (0: one without a learning rate, which leaves the weights as they start),
+`pretrain.manufacturer` the devices; `foreign.share` of the patients' images are replaced by as many textures, which are
+seen as often as the rest with `foreign.balance`, and before all that so many times its steps, `foreign.before`, a run
+is trained on textures alone; `pretrain.method` "text" learns from reports, as `text.*` says (`Pairs` of
+raddino_cli.image_text); with `pretrain.equal_compute` a run has as many steps as cost what the base's cost. A probe is
+"findings" (the mean over all labels), a target of `raddino probe`, or several with "+" between, for their mean.
+`evaluate.shots` 0 is all masks.
 """
 _SHARED = ("data.source", "data.labels", "data.patients", "data.seed", "data.rendered")
 """Levels may not differ in these, for then their test patients would."""
@@ -173,6 +183,11 @@ def outcomes(study: Study) -> list[str]:
     return [*everything["evaluate.probes"], *everything["evaluate.masks"]]
 
 
+def is_untrained(level: Settings) -> bool:
+    """Whether a level is the base with its weights as they start."""
+    return level == {"pretrain.steps_share": 0}
+
+
 def scale_of(factor: Factor, level: str) -> float:
     """The number that grows over a factor's levels."""
     return float(factor.levels[level][factor.scale])
@@ -211,7 +226,7 @@ def _settings(raw: dict[str, Any]) -> Settings:
         inner = {f"{key}.{name}": of for name, of in _settings(value).items()} if isinstance(value, dict) else {}
         found |= inner or {key: value}
     for key, value in found.items():
-        if key.partition(".")[0] not in ("data", "pretrain", "text", "evaluate") or "." not in key:
+        if key.partition(".")[0] not in ("data", "pretrain", "foreign", "text", "evaluate") or "." not in key:
             continue
         if key not in DEFAULTS:
             near = ", ".join(difflib.get_close_matches(key, DEFAULTS, 3, 0.3))

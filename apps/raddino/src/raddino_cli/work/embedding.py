@@ -21,15 +21,17 @@ from raddino_cli.console import Progress
 from raddino_cli.work.encoding import Encoded, Encoding, Piece, encode, encode_piece, forget, prepare, read, settle
 from raddino_cli.work.features import FORMAT, SPLITS, digest, write_samples
 from raddino_cli.work.growing import GrowingArray
+from raddino_cli.work.images import Place
 from raddino_cli.work.stages import write_text
 
 EXECUTORS = ("local", "ray")
+_PACKAGES = ("raddino-cli", "cxr-io", "raddino-encoders", "ssl-core", "numpy", "torch")  # the same on all nodes
 _AHEAD = 2  # batches that are prepared while one is encoded
 _SYNC_S = 5.0  # between two notes of the place
 
 
 def embed(
-    shards: Path,
+    shards: Place,
     encoder: str,
     out: Path,
     *,
@@ -40,6 +42,7 @@ def embed(
     batch_size: int | None = None,
     device: str = "auto",
     dtype: str = "auto",
+    image_size: int | None = None,
     executor: str = "local",
     address: str | None = None,
     progress: Progress | None = None,
@@ -57,12 +60,12 @@ def embed(
     if address and executor != "ray":
         raise ValueError(f"expected --executor ray with the address of a cluster, {address}; got {executor}")
     encoding = Encoding(
-        shards, encoder, patches, layers, grid, fit, device, dtype, folder=Path.cwd(), call=uuid.uuid4().hex
+        shards, encoder, patches, layers, grid, fit, device, dtype, image_size, folder=Path.cwd(), call=uuid.uuid4().hex
     )
     splits = _splits(shards)
     with contextlib.ExitStack() as stack:
         stack.callback(forget)
-        cluster = stack.enter_context(Cluster(address)) if executor == "ray" else None
+        cluster = stack.enter_context(Cluster(address, _PACKAGES)) if executor == "ray" else None
         encoding, settings, size = cluster.run(settle, encoding) if cluster else settle(encoding)
         facts = _read(out / "features.json")
         if facts and {name: facts.get(name) for name in settings} == settings:
@@ -161,7 +164,7 @@ class _Part:
         return self.rows
 
 
-def _splits(shards: Path) -> list[str]:
+def _splits(shards: Place) -> list[str]:
     present = info(shards)["splits"]
     return [split for split in SPLITS if split in present]
 

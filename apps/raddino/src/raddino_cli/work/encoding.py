@@ -6,16 +6,17 @@ import dataclasses
 import functools
 import os
 from dataclasses import dataclass
-from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import raddino_encoders
 import torch
-from cxr_io import Sample, ShardStream
+from cxr_io import Sample, ShardStream, index_sha256
 from numpy.typing import NDArray
 from torch.nn.functional import adaptive_avg_pool2d
+
+from raddino_cli.work.images import Place
 
 _MOST_TOKENS = 8192  # of a batch on a CPU, where larger ones only leave the caches
 _MOST_IMAGES = 32
@@ -25,7 +26,7 @@ _MOST_IMAGES = 32
 class Encoding:
     """What becomes of each image; plain values, that go to other machines."""
 
-    shards: Path
+    shards: Place
     encoder: str
     patches: bool = False
     layers: int = 1
@@ -33,6 +34,8 @@ class Encoding:
     fit: str = "released"
     device: str = "auto"
     dtype: str = "auto"
+    image_size: int | None = None
+    """Of the encoder's input; None is its own."""
     folder: Path = Path()
     """Where relative paths start."""
     call: str = ""
@@ -62,7 +65,7 @@ def encoder_of(encoding: Encoding) -> raddino_encoders.Encoder:
     """The encoder, loaded once by each process."""
     os.chdir(encoding.folder)
     place, kind = choose(encoding.device, encoding.dtype)
-    return raddino_encoders.load(encoding.encoder, device=place, dtype=kind)
+    return raddino_encoders.load(encoding.encoder, device=place, dtype=kind, image_size=encoding.image_size)
 
 
 def settle(encoding: Encoding) -> tuple[Encoding, dict[str, Any], int]:
@@ -123,7 +126,11 @@ def forget() -> None:
 
 @functools.lru_cache(maxsize=4)
 def _stream(encoding: Encoding, split: str) -> ShardStream:
-    return ShardStream(encoding.folder / encoding.shards, split=split)
+    return ShardStream(_from(encoding.folder, encoding.shards), split=split)
+
+
+def _from(folder: Path, shards: Place) -> Place:
+    return folder / shards if isinstance(shards, Path) else shards
 
 
 def choose(device: str, dtype: str) -> tuple[str, torch.dtype]:
@@ -158,7 +165,7 @@ def _tokens_of(model: raddino_encoders.Encoder, x: torch.Tensor, encoding: Encod
     return rows
 
 
-def _settings(model: raddino_encoders.Encoder, shards: Path, fit: str) -> dict[str, Any]:
+def _settings(model: raddino_encoders.Encoder, shards: Place, fit: str) -> dict[str, Any]:
     """What the features are a function of, besides which of them are kept."""
     preprocessing = model.preprocessing
     return {
@@ -173,7 +180,7 @@ def _settings(model: raddino_encoders.Encoder, shards: Path, fit: str) -> dict[s
             "resample": preprocessing.resample, "source": preprocessing.source,
         },
         "class_token": "mean of the patch tokens" if model.pooled else "its own",
-        "shards": sha256((shards / "index.json").read_bytes()).hexdigest(),
+        "shards": index_sha256(shards),
     }  # fmt: skip
 
 

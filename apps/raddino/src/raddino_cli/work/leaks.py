@@ -13,11 +13,10 @@ from collections.abc import Iterable
 from pathlib import Path, PurePosixPath
 
 import cxr_io
-import pyarrow.parquet as pq
 from raddino_probes import find_overlap
 
 from raddino_cli.work.features import Features
-from raddino_cli.work.images import is_chosen
+from raddino_cli.work.images import EVERYTHING, Chosen, Place
 from raddino_cli.work.stages import write_text
 
 LIST = "training.csv"
@@ -32,14 +31,12 @@ _KEY = "# pseudonyms of key "
 _HASH = re.compile("[0-9a-f]{16}")
 
 
-def write_training_list(shards: Path, run: Path, share: float = 1.0) -> None:
+def write_training_list(shards: Place, run: Path, chosen: Chosen = EVERYTHING) -> None:
     """Keep in a run which images, patients and studies of some shards it is trained on, as hashes."""
-    table = pq.read_table(shards / "samples.parquet", columns=["split", *_COLUMNS.values()]).to_pydict()
-    rows = zip(*(table[column] for column in _COLUMNS.values()), strict=True)
     lines = [
-        ",".join(row)
-        for row, split, patient in zip(rows, table["split"], table["patient"], strict=True)
-        if split == "train" and is_chosen(patient, share)
+        ",".join(row[column] for column in _COLUMNS.values())
+        for row in cxr_io.read_table(shards, ["split", "manufacturer", *_COLUMNS.values()])
+        if row["split"] == "train" and chosen.keeps(row["patient"], row["manufacturer"])
     ]
     write_text(run / LIST, "\n".join([_KEY + _fingerprint(_key(shards)), ",".join(_COLUMNS.values()), *lines]) + "\n")
 
@@ -50,7 +47,7 @@ def training_list(spec: str, given: dict[str, Path]) -> Path | None:
     return given.get(spec) or (own if own.is_file() else None)
 
 
-def find_leaks(listed: Path, features: Features, shards: Path) -> list[str]:
+def find_leaks(listed: Path, features: Features, shards: Place) -> list[str]:
     """Sentences: how much of the test split is on the list, by image, patient and study, or why that can't be told."""
     rows, key = features.rows("test"), _key(shards)
     lists, made_by = _read(listed)
@@ -95,8 +92,8 @@ def _hashes(kind: str, name: str, key: str | None) -> Iterable[str]:
             yield cxr_io.pseudonym(key.encode(), kind, known)
 
 
-def _key(shards: Path) -> str | None:
-    beside = shards.with_name(shards.name + ".key")
+def _key(shards: Place) -> str | None:
+    beside = Path(f"{shards}.key")
     return cxr_io.read_key(beside) if beside.is_file() else os.environ.get("CXR_IO_KEY")
 
 

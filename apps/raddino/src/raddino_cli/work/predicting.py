@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from raddino_cli.console import Progress, say
 from raddino_cli.work.features import load_features
-from raddino_cli.work.segmenting import load_model, spec_of, tokens_of
+from raddino_cli.work.segmenting import encoder_of, load_model, tokens_of
 
 FORMS = {"png": ".png", "nifti": ".nii.gz", "dicom": ".seg.dcm"}
 """Endings by form of file."""
@@ -63,7 +63,7 @@ def predict_files(
         if form not in FORMS:
             raise ValueError(f"--format: expected {', '.join(FORMS)}; got {form!r}")
     features = load_features(folder)
-    model, encoder = load_model(head, features), raddino_encoders.load(spec_of(features))
+    model, encoder = load_model(head, features), encoder_of(features)
     records = [(source, source.name)] if source.is_file() else _records(source)
     bad = 0
     for done, (path, name) in enumerate(records, 1):

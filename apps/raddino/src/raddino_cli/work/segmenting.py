@@ -89,20 +89,20 @@ def fit_model(
     }
     if plan.decoder == UNET:
         return raddino_seg.train_unet(images, data.masks, **options)
-    encoder = LayeredEncoder(spec_of(features), plan.layers, gradients=plan.unfreeze)
+    encoder = LayeredEncoder(features, plan.layers, gradients=plan.unfreeze)
     return raddino_seg.train_on_images(
         encoder, images, data.masks, decoder=plan.decoder, unfreeze=plan.unfreeze, **options
     )
 
 
 class LayeredEncoder(nn.Module):
-    """An encoder that gives the patch tokens of several layers, evenly spaced, and learns if it may."""
+    """Features' encoder that gives the patch tokens of several layers, evenly spaced, and learns if it may."""
 
-    def __init__(self, spec: str, layers: int, *, gradients: bool) -> None:
+    def __init__(self, features: Features, layers: int, *, gradients: bool) -> None:
         super().__init__()
-        encoder = raddino_encoders.load(spec, gradients=gradients)
+        encoder = encoder_of(features, gradients=gradients)
         if not 1 <= layers <= encoder.most_layers:
-            raise ValueError(f"expected 1 to {encoder.most_layers} layers of {spec}, got {layers}")
+            raise ValueError(f"expected 1 to {encoder.most_layers} layers of {encoder.name}, got {layers}")
         self.module = encoder.module
         self._encoder, self._layers = encoder, layers
 
@@ -114,9 +114,10 @@ class LayeredEncoder(nn.Module):
         return raddino_encoders.Tokens(found[-1].cls, torch.stack([tokens.patches for tokens in chosen], 1))
 
 
-def spec_of(features: Features) -> str:
-    """What `raddino_encoders.load` takes, out of an encoder's name."""
-    return features.encoder.removesuffix(" (random weights)")
+def encoder_of(features: Features, *, gradients: bool = False) -> raddino_encoders.Encoder:
+    """The encoder that some features are of, at the size of its input then."""
+    spec = features.encoder.removesuffix(" (random weights)")
+    return raddino_encoders.load(spec, image_size=features.facts["image_size"], gradients=gradients)
 
 
 def load_model(head: Path, features: Features) -> Model:
@@ -125,7 +126,7 @@ def load_model(head: Path, features: Features) -> Model:
     learned, layers = facts["kind"] == "end-to-end", facts.get("layers", 1)
     if not learned and layers == 1:
         return raddino_seg.load(head)
-    return raddino_seg.load(head, LayeredEncoder(spec_of(features), layers, gradients=learned))
+    return raddino_seg.load(head, LayeredEncoder(features, layers, gradients=learned))
 
 
 def predict_masks(model: Model, features: Features, data: Masked) -> raddino_seg.Masks:
@@ -185,8 +186,7 @@ def evaluate_model(
 
 def _images(features: Features, data: Masked) -> Tensor:
     """The images as the encoder read them."""
-    encoder = raddino_encoders.load(spec_of(features))
-    return encoder.preprocess([sample.image for sample in data.samples], fit=features.facts["fit"])
+    return encoder_of(features).preprocess([sample.image for sample in data.samples], fit=features.facts["fit"])
 
 
 def _grey(images: Tensor) -> NDArray[np.uint8]:

@@ -30,10 +30,11 @@ class Stages:
             )
         if fresh:
             shutil.rmtree(out, ignore_errors=True)
-        elif note.exists():
-            _refuse_other(json.loads(note.read_bytes()), configuration, out)
         (out / "stages").mkdir(parents=True, exist_ok=True)
-        write_text(note, json.dumps(configuration, indent=1) + "\n")
+        if note.exists():  # and stays as it is: several processes may work on one folder
+            _refuse_other(json.loads(note.read_bytes()), configuration, out)
+        else:
+            write_text(note, json.dumps(configuration, indent=1) + "\n")
 
     def run(self, name: str, work: Callable[[], Any]) -> Any:
         """The stage's result: from its stamp if it is finished, else by doing the work."""
@@ -59,6 +60,27 @@ class Stages:
 
     def _stamp(self, name: str) -> Path:
         return self.out / "stages" / f"{name}.json"
+
+
+class Finished(Stages):
+    """What is finished in a folder that a command has begun; nothing is done."""
+
+    def __init__(self, out: Path) -> None:
+        self.out = out
+
+    def run(self, name: str, work: Callable[[], Any]) -> Any:  # noqa: ARG002
+        """The stage's result.
+
+        Raises:
+            UnfinishedError: it has none yet.
+        """
+        if not self.has(name):
+            raise UnfinishedError(name)
+        return json.loads(self._stamp(name).read_bytes())["result"]
+
+
+class UnfinishedError(ValueError):
+    """A stage that is not done yet."""
 
 
 def named(words: str, *of: object) -> str:
