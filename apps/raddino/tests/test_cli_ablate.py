@@ -1,5 +1,6 @@
 """Facts about `raddino ablate`: runs that are shared, resumed and refused, and files that anybody may see."""
 
+import csv
 import json
 import os
 import signal
@@ -73,7 +74,13 @@ def test_every_level_has_its_difference_and_no_file_has_a_path(done: Path) -> No
     page = (done / "results.md").read_text()
     assert "| lungs | dice | no |" in page
     assert "![learning](learning.svg)" in page
-    for name in ("results.json", "results.md", "study.toml", "learning.svg"):
+    assert r"sex & auroc & " in (done / "results.tex").read_text()
+    rows = list(csv.DictReader((done / "results.csv").read_text().splitlines()))
+    (row,) = [row for row in rows if (row["model"], row["metric"]) == ("learning=no", "difference in dice")]
+    assert float(row["value"]) == next(
+        e["difference"]["value"] for e in effects if (e["level"], e["on"]) == ("no", "lungs")
+    )
+    for name in ("results.json", "results.md", "results.tex", "results.csv", "study.toml", "learning.svg"):
         assert str(done.parent) not in (done / name).read_text()
     assert len(list((done / "runs").iterdir())) == 4
     assert len(list((done / "data").glob("shards-*/index.json"))) == 1

@@ -4,6 +4,7 @@ import csv
 import json
 import os
 import re
+import shlex
 import signal
 import subprocess
 import sys
@@ -96,6 +97,11 @@ def test_an_archive_becomes_one_table_in_every_form(raddino: Run, archive: Path,
     assert {row["model"] for row in rows} == {"pixels:2", "pixels:8", "view alone"}
     assert {"sex=F", "8 shots", "beyond view"} <= {row["group"] for row in rows}
     assert "| Pleural_Effusion |  | auroc | 0." in (out / "results.md").read_text()
+    page = (out / "results.md").read_text()
+    again = page.rpartition("```\n")[0].rpartition("```\n")[2]
+    done = raddino(*shlex.split(again)[1:], "--out", out)
+    assert done.returncode == 0, done.stderr
+    assert (out / "results.md").read_text() == page
     assert r"Pleural\_Effusion & " in (out / "results.tex").read_text()
     for name in ("results.svg", "shots.svg"):
         assert "<svg" in (out / name).read_text()

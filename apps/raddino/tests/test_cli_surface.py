@@ -19,8 +19,8 @@ Run = Callable[..., subprocess.CompletedProcess[str]]
 COMMANDS = [
     [], ["demo"], ["doctor"], ["phantom"], ["data"], ["data", "ingest"], ["data", "doctor"], ["data", "info"],
     ["data", "verify"], ["data", "upload"], ["data", "duplicates"], ["plan"], ["pretrain"], ["embed"], ["probe"],
-    ["bench"], ["ablate"], ["seg"], ["seg", "train"], ["seg", "evaluate"], ["seg", "predict"], ["seg", "few-shot"],
-    ["report"], ["report", "generate"], ["report", "evaluate"], ["report", "train"],
+    ["bench"], ["ablate"], ["card"], ["seg"], ["seg", "train"], ["seg", "evaluate"], ["seg", "predict"],
+    ["seg", "few-shot"], ["report"], ["report", "generate"], ["report", "evaluate"], ["report", "train"],
 ]  # fmt: skip
 SNAPSHOT = Path(__file__).with_name("command_line.txt")
 

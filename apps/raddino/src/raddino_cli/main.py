@@ -8,7 +8,21 @@ from typing import Annotated
 import typer
 
 import raddino_cli
-from raddino_cli.commands import ablate, bench, data, demo, doctor, embed, phantom, plan, pretrain, probe, report, seg
+from raddino_cli.commands import (
+    ablate,
+    bench,
+    card,
+    data,
+    demo,
+    doctor,
+    embed,
+    phantom,
+    plan,
+    pretrain,
+    probe,
+    report,
+    seg,
+)
 
 app = typer.Typer(
     name="raddino",
@@ -49,6 +63,7 @@ app.command("embed", short_help="Frozen features of every image.")(embed.command
 app.command("probe", short_help="What the features know, with intervals.")(probe.command)
 app.command("bench", short_help="Encoders x targets in one table.")(bench.command)
 app.command("ablate", short_help="A question, its runs, and what they say.")(ablate.command)
+app.command("card", short_help="A run as a model card.")(card.command)
 app.add_typer(seg.app, name="seg", short_help="Segmentation on patch tokens.")
 app.add_typer(report.app, name="report", short_help="Reports by retrieval, and their scores.")
 

@@ -54,6 +54,7 @@ def intervals(results: Mapping[str, Sequence[Result]]) -> str:
 def curves(results: Mapping[str, Sequence[Result]], x: str = "images of each class") -> str:
     """A metric over the number that a result's group begins with, by model, with its band, a panel a target."""
     names = list(dict.fromkeys(result.name for of in results.values() for result in of if result.estimable))
+    metrics = {result.name: result.metric for of in results.values() for result in of}
     with _figure((3.2 * max(len(names), 1), 2.8)) as figure:
         for axis, name in zip(figure.subplots(1, max(len(names), 1), squeeze=False)[0], names, strict=False):
             for model, of in results.items():
@@ -64,10 +65,19 @@ def curves(results: Mapping[str, Sequence[Result]], x: str = "images of each cla
                     shots, [r.low for r in mine], [r.high for r in mine], color=line.get_color(), alpha=0.15
                 )
             axis.set_xscale("log", base=2)
+            axis.set_xticks(places := sorted({x for line in axis.lines for x in line.get_xdata()}))
+            axis.set_xticklabels([f"{place:g}" for place in places])
+            axis.set_ylabel(metrics[name].replace("_", " "), fontsize=8)
             axis.set_title(name, fontsize=9)
             axis.set_xlabel(x, fontsize=8)
         _legend(figure, len(results))
         return svg(figure)
+
+
+def _short(spec: str) -> str:
+    """An encoder as a paper names it: a place without the folders before its name."""
+    kind, colon, place = spec.rpartition(":")
+    return kind + colon + place.rstrip("/").rpartition("/")[2]
 
 
 def _words(result: Result) -> str:
@@ -105,4 +115,4 @@ def _legend(figure: Figure, models: int) -> None:
     if figure.axes:
         handles, words = figure.axes[0].get_legend_handles_labels()
         place = {"loc": "outside lower center", "ncols": min(models, 3)}
-        figure.legend(handles, words, fontsize=8, frameon=False, labelcolor=_GREY, **place)
+        figure.legend(handles, [_short(word) for word in words], fontsize=8, frameon=False, labelcolor=_GREY, **place)

@@ -1,4 +1,4 @@
-"""A study's results as files: `results.json`, `results.md`, `study.toml` and a plot a factor; none holds a path."""
+"""A study's results as files: `results.json`, `.md`, `.tex`, `.csv`, `study.toml`, a plot a factor; none has a path."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-from raddino_probes import Result
+from raddino_probes import Result, render_models
 
 from raddino_cli.console import finite
 from raddino_cli.plots import curves, intervals
@@ -41,6 +41,10 @@ def write_study(study: Study, found: Analysis, out: Path, versions: dict[str, st
     write_text(out / "study.toml", to_toml(public))
     write_text(out / "results.json", json.dumps(results, indent=1) + "\n")
     write_text(out / "results.md", markdown(public, found, versions))
+    by_factor = {factor.name: levels_of(factor, found) for factor in study.factors}
+    write_text(out / "results.tex", "\n".join(render_models(of, "latex") for of in by_factor.values()))
+    every = {f"{name}={level}": of for name, levels in by_factor.items() for level, of in levels.items()}
+    write_text(out / "results.csv", render_models(every, "csv"))
     return results
 
 
@@ -71,6 +75,20 @@ def rows(effects: list[Effect]) -> Iterator[list[str]]:
         known = "" if math.isnan(at.low) else f" ({at.low:.3f} to {at.high:.3f})"
         each = ", ".join(f"{value:.3f}" for value in at.seeds)
         yield [effect.on, effect.metric, effect.level, f"{at.value:.3f}{known}", signed(apart) or "base", each]
+
+
+def levels_of(factor: Factor, found: Analysis) -> dict[str, list[Result]]:
+    """By level: values and differences from the base, as the tables of a bench have them by encoder."""
+    levels: dict[str, list[Result]] = {level: [] for level in factor.levels}
+    for effect in (effect for effect in found.effects if effect.factor == factor.name):
+        for metric, at in ((effect.metric, effect.value), (f"difference in {effect.metric}", effect.difference)):
+            if at:
+                result = Result(effect.on, metric, at.value, at.low, at.high, at.patients, None)
+                levels[effect.level].append(result)
+        if effect.value is None:
+            unknown = Result(effect.on, "", math.nan, math.nan, math.nan, 0, None, reason=effect.reason)
+            levels[effect.level].append(unknown)
+    return levels
 
 
 def sentences(found: Analysis, factor: Factor) -> list[str]:

@@ -64,4 +64,5 @@ def markdown(found: Bench, plots: str = "results.svg") -> str:
         if any(part.values()):
             parts += [f"## {title}", render_models(part, "markdown")]
     parts += [text for title, lines in found.comparisons.items() for text in (f"## {title}", render(lines, "markdown"))]
+    parts.append(f"## Again\n\n```\n{found.command}\n```")
     return "\n\n".join(part.strip() for part in parts if part.strip()) + "\n"

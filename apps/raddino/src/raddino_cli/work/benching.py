@@ -7,8 +7,9 @@ the target and the method. So a bench that was stopped goes on, and one more enc
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from functools import partial
 from hashlib import file_digest, sha256
 from importlib.metadata import version
@@ -82,6 +83,8 @@ class Bench:
     """By encoder: sentences about its training list and the test split."""
     data: dict[str, Any]
     protocol: Protocol | None
+    command: str
+    """The line that does it again, from the shards."""
 
 
 def bench(
@@ -118,7 +121,24 @@ def bench(
     groups = {spec: table.groups() for spec, table in tables.items()}
     shots = {spec: table.shots() for spec, table in tables.items()}
     compared = {k: v for spec in settings.encoders[1:] for k, v in tables[spec].minus(first).items()}
-    return Bench(results, groups, shots, compared, leaks, {"shards": str(shards), **index["splits"]}, known)
+    return Bench(
+        results, groups, shots, compared, leaks, {"shards": str(shards), **index["splits"]}, known,
+        _command(shards, settings, trained_on or {}),
+    )  # fmt: skip
+
+
+def _command(shards: Path, settings: Settings, trained_on: dict[str, Path]) -> str:
+    """Every setting that isn't the usual one, and the training lists."""
+    words = ["raddino", "bench", str(shards)]
+    for field in fields(Settings):
+        value, option = getattr(settings, field.name), "--" + field.name.replace("_", "-")
+        if value is True:
+            words.append(option)
+        elif value != field.default:
+            words += [option, ",".join(map(str, value)) if isinstance(value, tuple) else str(value)]
+    for encoder, path in trained_on.items():
+        words += ["--trained-on", f"{encoder}={path}"]
+    return shlex.join(words)
 
 
 def _check(settings: Settings, trained_on: dict[str, Path]) -> Protocol | None:

@@ -1,0 +1,67 @@
+"""Who is in the images that a run was trained on: counts by sex, age and view."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+from raddino_probes import age_bands
+
+_NAMES = {"F": "women", "M": "men"}
+
+
+def training_data(listed: Path, shards: Path | None) -> list[str]:
+    """The card's part on training images: how many by the run's list, and who by the samples of its shards.
+
+    Raises:
+        ValueError: the folder holds no shards, or others than those of the run.
+    """
+    lines = [line for line in listed.read_text("utf-8").splitlines() if not line.startswith("#")]
+    rows = list(csv.DictReader(lines))
+    images, patients, studies = (len({row[name] for row in rows}) for name in ("key", "patient", "study"))
+    parts = [f"## Training data\n\n{images} images of {patients} patients in {studies} studies; no labels were used."]
+    if shards is None:
+        return [*parts, "**Unknown**: sex, age and view. This card was written without the shards (`--shards`)."]
+    table = _samples(shards)
+    place = {key: row for row, key in enumerate(table["key"])}
+    known = [place[row["key"]] for row in rows if row["key"] in place]
+    if len(known) < len(rows):
+        raise ValueError(
+            f"expected the shards of the run at {shards}, {len(rows) - len(known)} of {len(rows)} images of {listed} "
+            "are not there; give the folder that it was trained on"
+        )
+    chosen = {name: [table[name][row] for row in known] for name in ("sex", "age", "view")}
+    columns = {
+        "sex": [_NAMES.get(sex, sex) for sex in chosen["sex"]],
+        "age": age_bands([float("nan") if age is None else age for age in chosen["age"]]),
+        "view": chosen["view"],
+    }
+    made = json.loads((shards / "index.json").read_bytes())["preprocessing"]
+    parts.append(
+        f"Read as `{made['dataset']}` by `raddino data ingest`: short side {made['short_side']} pixels, "
+        f"{made['bits']} bits, intensity {made['intensity']}."
+    )
+    counted = [line for name, values in columns.items() for line in _counts(name, values)]
+    return [*parts, "| | | images |\n|---|---|---|\n" + "\n".join(counted)]
+
+
+def _samples(shards: Path) -> dict[str, list[Any]]:
+    try:
+        columns = ["key", "sex", "age", "view"]
+        found: dict[str, list[Any]] = pq.read_table(shards / "samples.parquet", columns=columns).to_pydict()
+    except (OSError, ValueError) as error:
+        raise ValueError(f"expected a folder of shards at {shards}: {error}") from error
+    return found
+
+
+def _counts(name: str, values: list[Any]) -> list[str]:
+    """A line a value, the unknown last."""
+    count = Counter(value or "unknown" for value in values)
+    order = sorted(
+        count, key=lambda value: (value == "unknown", not value.startswith("<"), value.startswith(">"), value)
+    )
+    return [f"| {name} | {value} | {count[value]} ({count[value] / len(values):.1%}) |" for value in order]
