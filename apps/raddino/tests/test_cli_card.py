@@ -30,7 +30,7 @@ def place(raddino: Run, tmp_path_factory: pytest.TempPathFactory) -> Path:
     for i in range(180):
         cv2.imwrite(str(root / "source" / f"{i}.png"), rng.integers(0, 65535, (32, 32), np.uint16))
         age = "" if i < 15 else 30 + i % 3 + 20 * (i % 2)
-        lines.append(f"{i}.png,p{i},{'FM'[i % 2]},{age},PA,{('train', 'val', 'test')[i % 3]},{i // 3 % 2}")
+        lines.append(f"{i}.png,p{i},{'FM'[i % 2]},{age},PA,{('train', 'val', 'test')[i % 3]},{i // 6 % 2}")
     (root / "source" / "labels.csv").write_text("\n".join(lines) + "\n")
     for name, key in (("shards", "sixteen characters or more"), ("others", "another of sixteen characters")):
         cxr_io.ingest(root / "source", root / name, short_side=32, workers=0, key=key)
