@@ -16,7 +16,7 @@ from raddino_encoders._backbone import Backbone, Loaded, Pair, to_grid
 from raddino_encoders._errors import EncoderError
 from raddino_encoders._folder import read_json
 from raddino_encoders._preprocess import Preprocessing
-from raddino_encoders._resample import KERNELS
+from raddino_encoders._resample import KERNELS, Resample
 from raddino_encoders._weights import fill, fingerprint, read_weights, without
 
 _HEEDED = ("in_chans", "output_stride")
@@ -144,7 +144,7 @@ def load_timm_folder(folder: Path, seed: int | None, revision: str | None) -> Lo
     if seed is None:
         _fill(model, folder / "model.safetensors")
         revision = revision or fingerprint(folder / "model.safetensors")
-    resample = next((known for known in KERNELS if known == kernel), "bicubic")
+    resample: Resample = next((known for known in KERNELS if known == kernel), "bicubic")
     preprocessing = Preprocessing(size, mean, std, round(size / crop), resample=resample, source=path.name)
     return of_model(str(folder), model, preprocessing, revision if seed is None else None)
 

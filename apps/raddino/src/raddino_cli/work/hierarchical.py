@@ -79,9 +79,10 @@ def step_flops(name: str, config: ssl_core.Config) -> float:
     with torch.device("meta"):
         encoder = Hierarchical(name, config)
 
-    def forward(size: int) -> float:
+    def forward(size: int | tuple[int, int, int]) -> float:
+        sides = (size, size) if isinstance(size, int) else size
         with FlopCounterMode(display=False) as counter:
-            encoder(torch.zeros(1, config.model.channels, size, size, device="meta"))
+            encoder(torch.zeros(1, config.model.channels, *sides, device="meta"))
         return float(counter.get_total_flops())
 
     crops, images = config.crops, config.train.batch_size
