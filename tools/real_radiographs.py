@@ -126,7 +126,7 @@ def measure(out: Path, name: str, *options: str) -> str:
         "bench", out / "shards-adults", "--encoders", ",".join(encoders), "--targets", TARGETS, "--beyond", "view",
         *options, "--out", out / name,
     )  # fmt: skip
-    table = (out / name / "results.md").read_text("utf-8")
+    table = (out / name / "results.md").read_text("utf-8").partition("\n## Again")[0]  # which has paths
     table = apart(out / name, run) + "".join(line for line in table.splitlines(True) if not line.startswith("!["))
     for spec in sorted(encoders, key=len, reverse=True):
         table = table.replace(spec, encoders[spec] or spec)
