@@ -50,7 +50,8 @@ class Queued:
     @property
     def steps(self) -> list[int]:
         log = self.run / "metrics.jsonl"
-        return [json.loads(row)["step"] for row in log.read_text().splitlines()] if log.exists() else []
+        whole = log.read_text().split("\n")[:-1] if log.exists() else []  # the last may be under way
+        return [json.loads(row)["step"] for row in whole]
 
     @property
     def saved(self) -> list[int]:
