@@ -112,7 +112,7 @@ def test_a_job_that_is_pre_empted_saves_is_queued_again_and_goes_on(queue: Calla
     subprocess.run(["scancel", "--signal=USR2", job.number], check=True)  # as SLURM does before it takes a node away
     job.wait_until(lambda: bool(job.saved), 120)
     assert 5 < min(job.saved) < 300
-    job.wait_until(lambda: f"Requeued job {job.number}" in job.told(), 30)
+    job.wait_until(lambda: f"Requeuing JobId={job.number}" in job.told(), 30)
     job.wait_until(lambda: (job.run / "encoder" / "model.safetensors").exists(), 250)
     assert job.steps == list(range(1, 301))
 
@@ -123,7 +123,7 @@ def test_a_job_that_is_cancelled_saves_and_is_not_queued_again(queue: Callable[[
     subprocess.run(["scancel", job.number], check=True)
     job.wait_until(lambda: job.state() == "", 60)
     assert 5 < min(job.saved) < 5000
-    assert "Requeued" not in job.told()
+    assert "Requeuing" not in job.told()
 
 
 @pytest.mark.slow

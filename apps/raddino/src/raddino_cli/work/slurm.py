@@ -23,7 +23,6 @@ from typing import Any
 _REQUEUED = 1000  # times that a job may run out of its time
 _LOST = 10  # times that a job may lose a process: one that is killed again and again wants more memory, say
 _NOTICE_S = 120  # before the end, to finish a step and save
-_KILLED = 128 + signal.SIGKILL  # srun's exit code; no Python error has it, and no job that saved and ended
 
 
 @dataclass(frozen=True)
@@ -172,14 +171,19 @@ class Training:
 
 
 def _come_back_where_killed(folder: Path) -> list[str]:
-    """Lines of a job's script: where srun ends since a process was killed, the job is queued again, up to a limit.
+    """Lines of a job's script: where srun tells of a process that was killed, the job is queued again, up to a limit.
 
+    srun's exit code doesn't tell: it is the largest, and a process that SLURM ends for its killed fellow has a larger.
     What outlives its killed fellow for more than ten seconds, SLURM tries to end once more after a minute, by the
     number of its step; so a job that comes back uses up the numbers of the steps that it lost.
     """
-    again = f'[ $? -eq {_KILLED} ] && date >> "$lost" && [ $(wc -l < "$lost") -le {_LOST} ]'
+    again = f'[ $(killed) -gt $before ] && date >> "$lost" && [ $(wc -l < "$lost") -le {_LOST} ]'
     return [
-        f"lost={shlex.quote(str(folder))}/${{SLURM_JOB_ID}}_lost.txt",
+        f"of={shlex.quote(str(folder))}/$SLURM_JOB_ID",
+        'lost="${of}_lost.txt"',
+        'exec 2>> "${of}_srun.err"',
+        """killed() { grep -c '^srun: error: .*: Killed$' "${of}_srun.err"; }""",
+        "before=$(killed)",
         '[ -e "$lost" ] && for _ in $(seq $(wc -l < "$lost")); do srun --nodes=1 --ntasks=1 true; done',
         f"trap '{again} && scontrol requeue $SLURM_JOB_ID' EXIT",
     ]
