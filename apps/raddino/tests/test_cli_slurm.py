@@ -123,7 +123,7 @@ def test_a_job_that_is_cancelled_saves_and_is_not_queued_again(queue: Callable[[
     subprocess.run(["scancel", job.number], check=True)
     job.wait_until(lambda: job.state() == "", 60)
     assert 5 < min(job.saved) < 5000
-    assert "Requeuing" not in job.told()
+    assert f"Requeuing JobId={job.number}" not in job.told()
 
 
 @pytest.mark.slow
