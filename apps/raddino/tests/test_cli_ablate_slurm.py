@@ -1,7 +1,9 @@
 """Facts about `raddino ablate --launcher slurm`, on a SLURM of this machine alone."""
 
 import json
+import os
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -83,7 +85,10 @@ def test_a_study_of_jobs_submits_what_is_missing_and_has_the_numbers_of_a_local_
     assert (again["finished"], list(again["submitted"])) == (1, [encoders[0], "table"])
     wait_until(lambda: not squeue(), 250, logs)
     results = json.loads((out / "results.json").read_text())
-    here = raddino(*words, tmp_path / "here")
+    # Not by the fixture, whose processes have as many threads as the tests.
+    command = [str(Path(sys.executable).parent / "raddino"), *map(str, words), str(tmp_path / "here")]
+    plain = {**os.environ, "COLUMNS": "100", "NO_COLOR": "1", "TERM": "dumb"}
+    here = subprocess.run(command, env=plain, capture_output=True, text=True, check=False)
     assert here.returncode == 0, here.stderr
     assert results == json.loads((tmp_path / "here" / "results.json").read_text())
     assert raddino(*slurm).stdout.replace("/out/", "/here/") == here.stdout  # all is finished: the table
