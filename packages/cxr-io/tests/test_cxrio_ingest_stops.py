@@ -30,7 +30,7 @@ def test_killed_at_any_moment_it_ends_the_same(
             process = start(source, out)
             if moments.random() < 0.8:
                 process.until(lambda out=out: list(out.glob("*.part")))  # type: ignore[misc]
-            time.sleep(moments.uniform(0, 0.6))
+            time.sleep(moments.uniform(0, 0.25))
             workers = process.workers()
             process.kill()
             process.ended()

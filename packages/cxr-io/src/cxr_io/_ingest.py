@@ -216,9 +216,11 @@ class _Shards:
         self._journal.sync()
 
     def close(self) -> None:
-        """Give up what is still open."""
+        """Give up what is still open, also a file on whose opening an interrupt came."""
         for shard in self._open.values():
             shard.writer.abandon()
+        for part in self._journal.out.glob("*.tar.part"):
+            part.unlink()
 
     def _turn(self, members: Members) -> None:
         if members.split in self._open:
