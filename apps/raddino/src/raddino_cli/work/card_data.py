@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import csv
-import json
 from collections import Counter
 from pathlib import Path
 from typing import Any
 
-import pyarrow.parquet as pq
+import cxr_io
 from raddino_probes import age_bands
 
 _NAMES = {"F": "women", "M": "men"}
@@ -26,36 +25,26 @@ def training_data(listed: Path, shards: Path | None) -> list[str]:
     parts = [f"## Training data\n\n{images} images of {patients} patients in {studies} studies; no labels were used."]
     if shards is None:
         return [*parts, "**Unknown**: sex, age and view. This card was written without the shards (`--shards`)."]
-    table = _samples(shards)
-    place = {key: row for row, key in enumerate(table["key"])}
-    known = [place[row["key"]] for row in rows if row["key"] in place]
+    made = cxr_io.info(shards)["preprocessing"]
+    samples = {row["key"]: row for row in cxr_io.read_table(shards, ["key", "sex", "age", "view"])}
+    known = [samples[row["key"]] for row in rows if row["key"] in samples]
     if len(known) < len(rows):
         raise ValueError(
             f"expected the shards of the run at {shards}, {len(rows) - len(known)} of {len(rows)} images of {listed} "
             "are not there; give the folder that it was trained on"
         )
-    chosen = {name: [table[name][row] for row in known] for name in ("sex", "age", "view")}
+    chosen = {name: [sample[name] for sample in known] for name in ("sex", "age", "view")}
     columns = {
         "sex": [_NAMES.get(sex, sex) for sex in chosen["sex"]],
         "age": age_bands([float("nan") if age is None else age for age in chosen["age"]]),
         "view": chosen["view"],
     }
-    made = json.loads((shards / "index.json").read_bytes())["preprocessing"]
     parts.append(
         f"Read as `{made['dataset']}` by `raddino data ingest`: short side {made['short_side']} pixels, "
         f"{made['bits']} bits, intensity {made['intensity']}."
     )
     counted = [line for name, values in columns.items() for line in _counts(name, values)]
     return [*parts, "| | | images |\n|---|---|---|\n" + "\n".join(counted)]
-
-
-def _samples(shards: Path) -> dict[str, list[Any]]:
-    try:
-        columns = ["key", "sex", "age", "view"]
-        found: dict[str, list[Any]] = pq.read_table(shards / "samples.parquet", columns=columns).to_pydict()
-    except (OSError, ValueError) as error:
-        raise ValueError(f"expected a folder of shards at {shards}: {error}") from error
-    return found
 
 
 def _counts(name: str, values: list[Any]) -> list[str]:
