@@ -24,7 +24,7 @@ class DropPath(nn.Module):
         """(B, N, D) to (B, N, D)."""
         if not self.training or not self.p:
             return x
-        return x * torch.empty(len(x), 1, 1).bernoulli_(1 - self.p) / (1 - self.p)
+        return x * x.new_empty(len(x), 1, 1).bernoulli_(1 - self.p) / (1 - self.p)
 
 
 class Block(nn.Module):

@@ -225,6 +225,13 @@ def test_a_budget_gives_up_seeds_and_patients_before_half_of_the_steps() -> None
     assert costs.overhead(3, less.base["data.patients"]) + 3 * 1000 * less.base["train.steps"] / 200 <= 30 * 60 + 10
 
 
+def test_a_budget_keeps_patients_that_cost_next_to_nothing() -> None:
+    costs = Costs(training=1000, image=0.01, seed_image=0.001, seed=10)
+    study = scale(parse_study(STUDY), 12, costs)
+    assert study.base["data.patients"] == 1000
+    assert study.base["train.steps"] < 100
+
+
 def test_a_budget_that_is_too_small_says_what_would_do() -> None:
     study = scale(parse_study(STUDY), 2, Costs(training=1000, image=0.01, seed_image=0.01, seed=10))
     assert study.base["train.steps"] < study.least_steps

@@ -1,6 +1,5 @@
 """Back-ends of attention agree, wherever each can run."""
 
-import itertools
 import subprocess
 import sys
 from pathlib import Path
@@ -64,13 +63,3 @@ def test_an_unknown_backend_names_those_that_exist() -> None:
 def test_a_run_uses_the_attention_of_its_configuration(tmp_path: Path) -> None:
     with pytest.raises(ssl_core.SslError, match="'xformers' runs on CUDA"):
         ssl_core.Trainer(config("train.attention=xformers"), images(), tmp_path, device="cpu").fit()
-
-
-@pytest.mark.gpu
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device here")
-@pytest.mark.parametrize(("a", "b"), list(itertools.combinations(["plain", "sdpa", "varlen", "xformers"], 2)))
-def test_each_pair_agrees_on_a_gpu(a: str, b: str) -> None:
-    if "xformers" in (a, b):
-        pytest.importorskip("xformers")
-    tensors = draw(4, 257, "cuda", torch.bfloat16)
-    assert (run(a, tensors) - run(b, tensors)).abs().max() <= 2e-2

@@ -150,6 +150,34 @@ def test_a_step_reads_nothing_back_from_the_device(centring: str, tmp_path: Path
     assert reads.found == []
 
 
+class Waits(TorchDispatchMode):
+    """Counts copies to another device that the host would wait for."""
+
+    found: list[str]
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.found = []
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):  # type: ignore[no-untyped-def]
+        kwargs = kwargs or {}
+        device = kwargs.get("device")
+        if func is torch.ops.aten._to_copy.default and device not in (None, args[0].device):
+            if not kwargs.get("non_blocking"):
+                self.found.append(str(args[0].shape))
+        return func(*args, **kwargs)
+
+
+@pytest.mark.parametrize("preset", ["radiograph", "dinov2"])
+@pytest.mark.parametrize("resampling", ["bicubic", "bilinear"])
+def test_views_are_made_without_waiting_for_the_device(preset: str, resampling: str) -> None:
+    settings = config(f"crops.preset={preset}", f"crops.resampling={resampling}")
+    with Waits() as waits:  # the meta device computes nothing, so whoever asked it for a value would fail
+        batch = ssl_core.make_batch(settings, images(), 0, device="meta")[1]
+    assert batch.global_crops.is_meta
+    assert waits.found == []
+
+
 def test_metrics_tell_speed_waiting_and_how_many_directions_are_used(tmp_path: Path) -> None:
     train(tmp_path, "train.steps=2")
     row = json.loads((tmp_path / "metrics.jsonl").read_text().splitlines()[-1])

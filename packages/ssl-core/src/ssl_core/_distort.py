@@ -65,24 +65,28 @@ def draw_looks(n: int, blur: float, solarise: float, config: CropConfig, generat
 
 def distort(x: Tensor, looks: Looks, config: CropConfig) -> None:
     """Give views their looks, in place; they stay in [0, 1]."""
-    device, column = x.device, (-1, *[1] * (x.ndim - 1))
-    brightness, contrast, gamma, contrast_first = (
-        v.to(device).view(column) for v in (looks.brightness, looks.contrast, looks.gamma, looks.contrast_first)
-    )
+    column = (-1, *[1] * (x.ndim - 1))
+
+    def sent(values: Tensor) -> Tensor:
+        return values.to(x.device, non_blocking=True)
+
+    brightness, contrast, gamma = (sent(v).view(column) for v in (looks.brightness, looks.contrast, looks.gamma))
     if config.jitter_order == "joint":
         _scale(x, brightness, contrast).clamp_(0, 1)
     else:
-        one = torch.ones_like(brightness)
-        for now in (contrast_first, ~contrast_first):
+        one, first = torch.ones_like(brightness), sent(looks.contrast_first).view(column)
+        for now in (first, ~first):
             _scale(x, torch.where(now, one, brightness), torch.where(now, contrast, one)).clamp_(0, 1)
     if config.gamma:
         x.clamp_min_(1e-6).pow_(gamma)
     blurred, solarised = (v.nonzero().squeeze(1) for v in (looks.sigma, looks.solarised))
     if len(blurred):
-        x[blurred.to(device)] = blur(x[blurred.to(device)], looks.sigma[blurred].to(device))
+        where = sent(blurred)
+        x[where] = blur(x[where], sent(looks.sigma[blurred]))
     if len(solarised):
-        some = x[solarised.to(device)]
-        x[solarised.to(device)] = torch.where(some >= _SOLARISE, 1 - some, some)
+        where = sent(solarised)
+        some = x[where]
+        x[where] = torch.where(some >= _SOLARISE, 1 - some, some)
 
 
 def _scale(x: Tensor, brightness: Tensor, contrast: Tensor) -> Tensor:

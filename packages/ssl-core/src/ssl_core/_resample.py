@@ -119,8 +119,8 @@ def _on_grid(images: Tensor, extent: Sequence[int], boxes: Boxes, size: Sequence
     # grid_sample's axes are x, y, z and its unit is half the image: the reverse of a shape's order, in pixels.
     shape = torch.tensor(extent).flip(0)
     signed = torch.where(boxes.flip, -boxes.sides, boxes.sides).flip(1)
-    linear = (_rotations(boxes.angle, axes) @ torch.diag_embed(signed) / shape[:, None]).to(device)
-    grid = (boxes.centre.flip(1) * 2 / shape - 1).to(device).view(-1, *[1] * axes, axes)
+    linear = (_rotations(boxes.angle, axes) @ torch.diag_embed(signed) / shape[:, None]).to(device, non_blocking=True)
+    grid = (boxes.centre.flip(1) * 2 / shape - 1).to(device, non_blocking=True).view(-1, *[1] * axes, axes)
     for j, pixels in enumerate(reversed(size)):
         place = (torch.arange(pixels, device=device) * 2 + 1) / pixels - 1
         grid = grid + linear[:, :, j].view(-1, *[1] * axes, axes) * place.view(-1, *[1] * (j + 1))

@@ -243,7 +243,7 @@ class Trainer:
                 with autocast:
                     out = self._spread(batch, temperature, target)
                 (out["loss"] / count).backward()
-                out["stop"] = out["loss"].new_tensor(float(stop))
+                out["stop"] = out["loss"].new_full((), float(stop))
                 outputs.append(torch.stack([value.detach() for value in out.values()]))
         terms = mean_over_ranks(torch.stack(outputs).mean(dim=0)).unbind()
         found = dict(zip(out, terms, strict=True))

@@ -20,8 +20,9 @@ from raddino_cli.work.stages import Stages, write_text
 
 _NOTE = "budget.json"
 _PILOT = 60  # patients that are made, embedded and measured to know what that costs
-_TIMED = 3  # steps of each configuration that are timed, after one that is not
+_TIMED = 6  # steps of each configuration that are timed, after one that is not
 _ENOUGH = 0.5  # of the steps: where fewer are left, seeds and then patients are given up for them
+_WORTH = 0.8  # of the steps that the cheapest choice leaves: dearer ones that leave as many are kept
 _FEWEST = (3, 250)  # seeds and patients that are kept: the interval of two seeds is three times that of three
 
 
@@ -68,7 +69,7 @@ def keep_budget(asked: Study, given: Study, out: Path, minutes: float) -> None:
 
 
 def scale(study: Study, minutes: float, costs: Costs) -> Study:
-    """Seeds are given up before patients, and both before more than half of the steps."""
+    """Seeds are given up before patients, and both before more than half of the steps, where that is worth it."""
     settings = DEFAULTS | study.base
     patients, steps = settings["data.patients"], expand(study)[0].settings["train.steps"]
     seeds, seconds = len(study.seeds), 60 * minutes
@@ -82,7 +83,8 @@ def scale(study: Study, minutes: float, costs: Costs) -> Study:
     def share(option: tuple[int, int]) -> float:
         return (seconds - costs.overhead(*option)) / (option[0] * costs.training)
 
-    n, people = next((option for option in options if share(option) >= _ENOUGH), max(options, key=share))
+    wanted = min(_ENOUGH, _WORTH * max(map(share, options)))
+    n, people = next(option for option in options if share(option) >= wanted)
     kept = min(max(round(steps * min(share((n, people)), 1)), 1), steps)
     needed = min(costs.overhead(*option) + option[0] * costs.training * study.least_steps / steps for option in options)
     words = (
@@ -143,12 +145,14 @@ def measure(study: Study) -> Costs:
 
 def _step_seconds(config: ssl_core.Config, side: int, encoder: str) -> float:
     rng = np.random.default_rng(0)
-    images = [torch.from_numpy(rng.integers(0, 65536, (1, side, side), dtype=np.uint16)) for _ in range(64)]
+    some = [torch.from_numpy(rng.integers(0, 65536, (1, side, side), dtype=np.uint16)) for _ in range(64)]
+    images = 100 * some  # fewer would be warned of
     with tempfile.TemporaryDirectory() as folder:
         own = hierarchical(encoder, config) if encoder else None
-        trainer = ssl_core.Trainer(config, images, folder, backbone=own)
-        trainer.train_step()
-        start = time.monotonic()
-        for _ in range(_TIMED):
-            trainer.train_step()
-        return (time.monotonic() - start) / _TIMED
+        ends: list[float] = []
+
+        def took(*_: int) -> None:
+            ends.append(time.monotonic())
+
+        ssl_core.Trainer(config, images, folder, backbone=own, progress=took).fit()
+        return float(np.median(np.diff(ends)))
