@@ -7,6 +7,7 @@ from tools.bench._codecs import codecs
 from tools.bench._crops import crops
 from tools.bench._decoders import decoders
 from tools.bench._embed import embed
+from tools.bench._gpu import gpu_attention, gpu_loss, gpu_run, gpu_step
 from tools.bench._ingest import ingest
 from tools.bench._memory import memory, million
 from tools.bench._phantom import phantom
@@ -37,6 +38,10 @@ BENCHES: dict[str, Callable[[], str]] = {
     "bootstrap": bootstrap,
     "prototypes": prototypes,
     "step": step,
+    "gpu-step": gpu_step,
+    "gpu-attention": gpu_attention,
+    "gpu-loss": gpu_loss,
+    "gpu-run": gpu_run,
     "decoders": decoders,
     "reports": reports,
     "reporter": reporter,

@@ -1,4 +1,4 @@
-"""Training on one GPU in bfloat16: a step against the textbook's, back-ends of attention, the loss, views, and a run."""
+"""Training on one GPU in bfloat16: a step against the textbook's, back-ends of attention, the loss, and a run."""
 
 from __future__ import annotations
 
@@ -7,12 +7,11 @@ import statistics
 import tempfile
 import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 if TYPE_CHECKING:
-    import torch
     from ssl_core import Config
-    from torch import Tensor, nn
+    from torch import nn
 
 _ABSENT = "no CUDA device here"
 _TEMPERATURE = 0.04
@@ -23,6 +22,7 @@ SMALL = (
 """ViT-S/14, 2 x 224 + 8 x 98, 65,536 prototypes."""
 BASE = ("train.batch_size=40", "train.compile=false")
 """RAD-DINO's ViT-B/14, 2 x 518 + 8 x 196, 65,536 prototypes, 40 images a GPU."""
+_CASES = (("ViT-S/14 at 224", SMALL), ("ViT-B/14 at 518", BASE))
 
 
 def gpu_step() -> str:
@@ -31,7 +31,7 @@ def gpu_step() -> str:
 
     if not torch.cuda.is_available():
         return _ABSENT
-    return "; ".join(_against_textbook(*case) for case in (("ViT-S/14 at 224", SMALL), ("ViT-B/14 at 518", BASE)))
+    return "; ".join(_against_textbook(*case) for case in _CASES)
 
 
 def gpu_attention() -> str:
@@ -73,19 +73,18 @@ def gpu_loss() -> str:
     weights = torch.full((n,), 1 / n, device="cuda")
     bias = torch.zeros(k, device="cuda")
 
-    def ours() -> Tensor:
+    def ours() -> None:
         with torch.autocast("cuda", dtype=torch.bfloat16):
             loss = prototype_cross_entropy(rows, prototypes, Targets(Logits(taught, theirs), 0.07, bias), weights, 0.1)
-        loss.backward()
-        return loss
+        torch.autograd.backward(loss)
 
-    def whole() -> Tensor:
+    def whole() -> None:
         with torch.autocast("cuda", dtype=torch.bfloat16):
             with torch.no_grad():
                 target = F.softmax((taught @ theirs.T).float() / 0.07 + bias, dim=-1)
-            loss = -((target * F.log_softmax((rows @ prototypes.T).float() / 0.1, dim=-1)).sum(dim=1) * weights).sum()
-        loss.backward()
-        return loss
+            logits = (rows @ prototypes.T).float() / 0.1
+            loss = -((target * F.log_softmax(logits, dim=-1)).sum(dim=1) * weights).sum()
+        torch.autograd.backward(loss)
 
     spent = [(_median(work, 5), _peak(work)) for work in (ours, whole)]
     (mine, little), (its, much) = spent
@@ -101,10 +100,10 @@ def gpu_run() -> str:
 
     if not torch.cuda.is_available():
         return _ABSENT
-    told = []
-    for (name, sets), compiled in itertools.product((("ViT-S/14 at 224", SMALL), ("ViT-B/14 at 518", BASE)), (False, True)):
-        told.append(f"{name}{', compiled' if compiled else ''}: {_run(sets, compiled)}")
-    return "; ".join(told)
+    return "; ".join(
+        f"{name}{', compiled' if compiled else ''}: {_run(sets, compiled)}"
+        for (name, sets), compiled in itertools.product(_CASES, (False, True))
+    )
 
 
 def _config(sets: tuple[str, ...], *more: str) -> Config:
@@ -118,7 +117,7 @@ def _run(sets: tuple[str, ...], compiled: bool) -> str:
     import torch
 
     config = _config(sets, f"train.compile={str(compiled).lower()}")
-    side = int(config.crops.global_size)  # type: ignore[call-overload]
+    side = cast(int, config.crops.global_size)
     images = (torch.rand(256, 1, side, side, generator=torch.Generator().manual_seed(0)) * 65535).to(torch.uint16)
     with tempfile.TemporaryDirectory() as out:
         torch.cuda.reset_peak_memory_stats()
@@ -197,7 +196,7 @@ def _textbook_step(config: Config, batch: Any) -> Callable[[], None]:
     m = config.model
     sides = []
     for _ in "st":
-        size = int(config.crops.global_size)  # type: ignore[call-overload]
+        size = cast(int, config.crops.global_size)
         backbone = _textbook.ViT(m.embed_dim, m.depth, m.num_heads, 14, size, m.channels, m.drop_path)
         for parameter in (backbone.cls_token, backbone.pos_embed):
             nn.init.trunc_normal_(parameter, std=0.02)
@@ -230,7 +229,7 @@ def _median(work: Callable[[], object], repeats: int = 7) -> float:
 
     times = []
     for turn in range(repeats + 2):
-        start, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
+        start, end = torch.Event("cuda", enable_timing=True), torch.Event("cuda", enable_timing=True)
         start.record()
         work()
         end.record()

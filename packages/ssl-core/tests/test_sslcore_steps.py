@@ -162,9 +162,9 @@ class Waits(TorchDispatchMode):
     def __torch_dispatch__(self, func, types, args=(), kwargs=None):  # type: ignore[no-untyped-def]
         kwargs = kwargs or {}
         device = kwargs.get("device")
-        if func is torch.ops.aten._to_copy.default and device not in (None, args[0].device):
-            if not kwargs.get("non_blocking"):
-                self.found.append(str(args[0].shape))
+        elsewhere = func is torch.ops.aten._to_copy.default and device not in (None, args[0].device)
+        if elsewhere and not kwargs.get("non_blocking"):
+            self.found.append(str(args[0].shape))
         return func(*args, **kwargs)
 
 
