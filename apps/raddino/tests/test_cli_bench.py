@@ -22,7 +22,8 @@ import pytest
 import timm
 import torch
 from raddino_cli.work.bench_files import notes
-from raddino_cli.work.benching import Settings, bench
+from raddino_cli.work.bench_table import Settings
+from raddino_cli.work.benching import bench
 from safetensors.torch import save_file
 
 Run = Callable[..., subprocess.CompletedProcess[str]]

@@ -71,7 +71,8 @@ def command(
     from raddino_cli.console import print_json
     from raddino_cli.work.bench_files import as_json as plain
     from raddino_cli.work.bench_files import notes, write_bench
-    from raddino_cli.work.benching import Settings, bench
+    from raddino_cli.work.bench_table import Settings
+    from raddino_cli.work.benching import bench
 
     settings = Settings(
         encoders=_words(encoders),
