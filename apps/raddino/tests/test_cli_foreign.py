@@ -1,7 +1,11 @@
 """Facts about training sets that are a part of some shards, and about textures in the places of their images."""
 
 import json
+import os
+import signal
 import subprocess
+import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -100,3 +104,23 @@ def test_a_run_starts_from_its_encoder_of_textures(raddino: Run, tmp_path: Path)
     first = start.parent / "before"
     assert json.loads((first / "metrics.jsonl").read_text().splitlines()[-1])["step"] == 2
     assert len((first / "training.csv").read_text().splitlines()) == 2  # none of the archive's images
+
+
+@pytest.mark.slow
+def test_killed_while_textures_are_trained_on_it_ends_with_the_same_weights(raddino: Run, tmp_path: Path) -> None:
+    study = STUDY.replace("train.steps = 4", "train.steps = 20\ntrain.checkpoint_every = 1")
+    (tmp_path / "study.toml").write_text(study)
+    command = [Path(sys.executable).parent / "raddino", "ablate", tmp_path / "study.toml", "--out", tmp_path / "killed"]
+    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    with subprocess.Popen(command, **quiet, start_new_session=True) as work:
+        while not list((tmp_path / "killed" / "runs").glob("*/before/checkpoints/step-*")):
+            assert work.poll() is None
+            time.sleep(0.01)
+        os.killpg(work.pid, signal.SIGKILL)
+    assert not list((tmp_path / "killed" / "runs").glob("*/before/encoder"))
+    for name in ("killed", "whole"):
+        done = raddino("ablate", tmp_path / "study.toml", "--out", tmp_path / name)
+        assert done.returncode == 0, done.stderr
+    for kind in ("before/encoder", "encoder"):
+        paths = [next((tmp_path / name / "runs").glob(f"*/{kind}/model.safetensors")) for name in ("killed", "whole")]
+        assert paths[0].read_bytes() == paths[1].read_bytes()

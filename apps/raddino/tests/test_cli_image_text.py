@@ -28,8 +28,8 @@ def shards(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root / "shards"
 
 
-def config(steps: int) -> ssl_core.Config:
-    return ssl_core.load_config("cpu-tiny", [*SMALL, f"train.steps={steps}"])
+def config(steps: int, *more: str) -> ssl_core.Config:
+    return ssl_core.load_config("cpu-tiny", [*SMALL, f"train.steps={steps}", *more])
 
 
 def rows(run: Path) -> list[dict[str, float]]:
@@ -74,12 +74,13 @@ def test_pairs_are_learnt_and_the_encoder_is_one_like_any_other(shards: Path, tm
     assert (tmp_path / "run" / "training.csv").exists()
 
 
-def test_stopped_after_a_checkpoint_it_ends_as_if_it_never_had(shards: Path, tmp_path: Path) -> None:
-    whole, stopped = tmp_path / "whole", tmp_path / "stopped"
-    train(shards, whole, config(12), PAIRS)
+@pytest.mark.parametrize("drop_path", [0.0, 0.3])
+def test_stopped_after_a_checkpoint_it_ends_as_if_it_never_had(drop_path: float, shards: Path, tmp_path: Path) -> None:
+    whole, stopped, settings = tmp_path / "whole", tmp_path / "stopped", config(12, f"model.drop_path={drop_path}")
+    train(shards, whole, settings, PAIRS)
     with pytest.raises(KeyboardInterrupt):
-        train(shards, stopped, config(12), PAIRS, progress=lambda done, _: stop_at(6, done))
-    train(shards, stopped, config(12), PAIRS)
+        train(shards, stopped, settings, PAIRS, progress=lambda done, _: stop_at(6, done))
+    train(shards, stopped, settings, PAIRS)
     a, b = (ssl_core.load_encoder(run)[0].state_dict() for run in (whole, stopped))
     assert all(torch.equal(a[name], b[name]) for name in a)
     assert rows(whole) == rows(stopped)

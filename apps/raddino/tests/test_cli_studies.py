@@ -1,13 +1,20 @@
 """Facts about what a study says of its runs, on numbers that are known."""
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
+import ssl_core
+from raddino_cli.studies.ablating import open_folder
 from raddino_cli.studies.analysis import analyse
-from raddino_cli.studies.budget import Costs, scale
+from raddino_cli.studies.budget import Costs, fit_budget, keep_budget, scale
+from raddino_cli.studies.measuring import measure_targets
 from raddino_cli.studies.runs import combinations, expand
-from raddino_cli.studies.study import Study, built_in, load_study, parse_study, to_toml
+from raddino_cli.studies.study import Study, built_in, is_untrained, load_study, parse_study, to_toml
+from raddino_cli.studies.writing import write_study
 from raddino_cli.work.images import is_chosen
 
 STUDY = """
@@ -103,7 +110,73 @@ def test_a_base_that_is_no_better_than_untrained_weights_tells_nothing(strength:
     verdicts = {verdict.factor: verdict for verdict in analyse(study, runs, replicates=200).verdicts}
     assert verdicts["objective"].says == says
     assert verdicts["share"].says == (says if says == "can't tell" else "differs")
-    assert ("in sex both is not told apart from untrained weights" in verdicts["objective"].sentence) == (strength == 1)
+    words = "in sex both is not told to be better than untrained weights"
+    assert (words in verdicts["objective"].sentence) == (strength == 1)
+
+
+def test_untrained_weights_are_those_of_the_base_of_their_factor() -> None:
+    wide = "{model.depth = 8}"
+    levels = (
+        f"wide = {wide}\nits = {{model.depth = 8, pretrain.steps_share = 0.0}}\nother = {{pretrain.steps_share = 0.0}}"
+    )
+    (_, _, factor) = parse_study(
+        STUDY + f'[[factors]]\nname = "c"\nbase = "wide"\n[factors.levels]\n{levels}\n'
+    ).factors
+    assert [is_untrained(factor, level) for level in factor.levels] == [False, True, False]
+
+
+def test_a_mask_and_a_label_of_one_name_are_two_outcomes() -> None:
+    text = STUDY.replace('"sex", "age"', '"findings"').replace("masks = []", 'masks = ["sex"]')
+    study = parse_study(text.replace('on = "sex"', 'on = "findings"'))
+    dice = {"metric": "dice", "truth": [0.0] * 200, "predictions": [0.5] * 200, "patients": PATIENTS}
+    runs = {
+        key: run | {"findings": {"labels": ["sex"]}, "mask:sex": dice}
+        for key, run in found(study, {"one": 0.2}).items()
+    }
+    metrics = {effect.on: effect.metric for effect in analyse(study, runs, replicates=50).effects}
+    assert metrics == {"findings": "auroc", "sex": "dice"}
+
+
+def test_findings_are_the_labels_that_the_splits_can_tell(tmp_path: Path) -> None:
+    rng, n = np.random.default_rng(0), 300
+    common = rng.integers(0, 2, n).astype(float)
+    split = ["train"] * 100 + ["val"] * 100 + ["test"] * 100
+    rare = np.where(np.arange(n) // 100 == 1, 0.0, common)  # nobody has it in val
+    np.save(tmp_path / "cls.npy", rng.normal(size=(n, 4)).astype(np.float32) + common[:, None].astype(np.float32))
+    columns = {"key": [f"{i}" for i in range(n)], "split": split, "patient": [f"p{i}" for i in range(n)]}
+    columns |= {name: [None] * n for name in ("study", "view", "sex", "manufacturer", "report", "age", "bmi")}
+    pq.write_table(pa.table(columns | {"label.common": common, "label.rare": rare}), tmp_path / "samples.parquet")
+    (tmp_path / "features.json").write_text('{"format": 1, "encoder": "made up"}')
+    measured = measure_targets(tmp_path, ["findings"])
+    assert "no positives" in measured["rare"]["reason"]
+    assert measured["findings"] == {"labels": ["common"]}
+
+
+def test_a_study_that_starts_from_weights_and_a_recipe_of_ones_own_has_a_page_without_their_places(
+    tmp_path: Path,
+) -> None:
+    settings = ssl_core.load_config("cpu-tiny", ["model.embed_dim=64", "model.depth=2", "model.num_heads=2"])
+    ssl_core.save_encoder(ssl_core.build(settings).teacher.backbone, settings.crops, tmp_path / "begun")
+    (tmp_path / "mine.toml").write_text(ssl_core.load_config("cpu-tiny", ["model.whitening=0.0"]).to_toml())
+    places = f'pretrain.init = "{tmp_path / "begun"}"\npretrain.recipe = "{tmp_path / "mine.toml"}"'
+    study = parse_study(STUDY.replace("[base]", f"[base]\n{places}"))
+    (tmp_path / "out").mkdir()
+    write_study(study, analyse(study, found(study, {}), replicates=50), tmp_path / "out", {})
+    page = (tmp_path / "out" / "results.md").read_text()
+    assert "200 steps of mine.toml" in page
+    assert 'pretrain.init = "begun"' in page
+    assert not [path for path in (tmp_path / "out").iterdir() if str(tmp_path) in path.read_text()]
+
+
+def test_a_file_that_changed_under_its_name_is_another_study(tmp_path: Path) -> None:
+    recipe = tmp_path / "mine.toml"
+    recipe.write_text("[model]\nembed_dim = 64\n")
+    study = parse_study(STUDY.replace("[base]", f'[base]\npretrain.recipe = "{recipe}"'))
+    open_folder(study, tmp_path / "out")
+    open_folder(study, tmp_path / "out")
+    recipe.write_text("[model]\nembed_dim = 96\n")
+    with pytest.raises(ValueError, match=r"contents of .*mine\.toml"):
+        open_folder(study, tmp_path / "out")
 
 
 def test_a_level_that_collapsed_has_a_reason_and_no_number() -> None:
@@ -164,6 +237,10 @@ def test_equal_compute_and_shares_of_steps_are_resolved() -> None:
     base, deep = (next(r for r in expand(wide) if r.levels == (level, "all")) for level in ("both", "one"))
     assert deep.settings["train.steps"] < base.settings["train.steps"]
     assert deep.cost == pytest.approx(base.cost, rel=0.01)
+    textures = parse_study(text.replace("loss.ibot_weight = 0.0", "foreign.before = 1.0"))
+    base, twice = (next(r for r in expand(textures) if r.levels == (level, "all")) for level in ("both", "one"))
+    assert (base.settings["train.steps"], twice.settings["train.steps"]) == (200, 100)
+    assert twice.cost == base.cost
 
 
 def test_a_larger_share_of_the_patients_holds_every_smaller_one() -> None:
@@ -196,7 +273,7 @@ def test_every_built_in_study_fits_its_recipe_and_reads_back_as_the_same(name: s
         (('base = "both"', 'base = "neither"'), "a base among them; got 'neither'"),
         (('expect = "worse"', 'expect = "cheaper"'), "'better' or 'worse'"),
         (("{pretrain.share = 0.25}", "{data.patients = 5}"), "data.patients must be the same for all"),
-        (("{pretrain.share = 0.25}", "{}"), "a number for pretrain.share in every level"),
+        (("{pretrain.share = 0.25}", "{}"), "a number above 0 for pretrain.share in every level"),
         (("seeds = [0, 1, 2]", "seeds = [1, 1]"), "different numbers"),
         (("[base]", "[base]\npretrain.share = 'all'"), "pretrain.share: expected float"),
         (("[base]", "[bases]"), "unknown key 'bases'"),
@@ -205,6 +282,17 @@ def test_every_built_in_study_fits_its_recipe_and_reads_back_as_the_same(name: s
             ("{pretrain.share = 0.25}", "{pretrain.share = 0.25, pretrain.method = 'text', foreign.share = 0.5}"),
             "with pretrain.method text",
         ),
+        (
+            (
+                "{pretrain.share = 0.25}",
+                "{pretrain.share = 0.25, pretrain.method = 'text', init.weights = 'x', model.whitening = 0.0}",
+            ),
+            "none of init.weights with pretrain.method text",
+        ),
+        (('"sex", "age"', '"sex", "manufacturer"'), "as 'manufacturer=GE'"),
+        (("masks = []", 'masks = ["Sex"]'), "got Sex as probe and as mask"),
+        (('name = "share"', 'name = "Objective"'), "different names, got objective, Objective"),
+        (("pretrain.share = 0.25", "pretrain.share = 0"), "a number above 0 for pretrain.share"),
         (("[base]", "[base]\nforeign.shares = 0.5"), "unknown key foreign.shares; nearest: foreign.share"),
     ],
 )
@@ -230,6 +318,37 @@ def test_a_budget_keeps_patients_that_cost_next_to_nothing() -> None:
     study = scale(parse_study(STUDY), 12, costs)
     assert study.base["data.patients"] == 1000
     assert study.base["train.steps"] < 100
+
+
+def test_a_budget_takes_a_share_of_the_steps_once() -> None:
+    text = STUDY.replace('base = "all"', 'base = "quarter"').replace("= 0.25}", "= 0.25, pretrain.steps_share = 0.25}")
+    study = parse_study(text)
+    steps = [run.settings["train.steps"] for run in expand(study)]
+    given = scale(study, 1000, Costs(training=10, image=0.01, seed_image=0.001, seed=1))
+    assert [run.settings["train.steps"] for run in expand(given)] == steps
+    assert "50 of 50 steps" in given.budget
+
+
+def test_a_budget_keeps_patients_for_the_masks_that_a_level_draws() -> None:
+    study = parse_study(STUDY.replace("pretrain.share = 0.5}", "pretrain.share = 0.5, evaluate.shots = 300}"))
+    assert scale(study, 1, Costs(training=10, image=1, seed_image=1, seed=1)).base["data.patients"] >= 600
+
+
+def test_a_budget_holds_though_words_change_and_not_another_study(tmp_path: Path) -> None:
+    study = parse_study(STUDY)
+    given = scale(study, 12, Costs(training=1000, image=0.01, seed_image=0.001, seed=10))
+    (tmp_path / "out").mkdir()
+    keep_budget(study, given, tmp_path / "out", 12)
+    worded = parse_study(STUDY.replace("Made up", "Invented").replace("one alone is worse", "one alone is poorer"))
+    again = fit_budget(worded, tmp_path / "out", 12, fresh=False)
+    assert (again.title, again.factors[0].claims[0].text) == ("Invented", "one alone is poorer")
+    assert (again.base, again.seeds, again.budget) == (given.base, given.seeds, given.budget)
+
+
+def test_a_budget_below_what_the_phantoms_cost_says_what_would_do() -> None:
+    study = scale(parse_study(STUDY), 0.1, Costs(training=1000, image=1, seed_image=1, seed=10))
+    assert study.base["train.steps"] == 1
+    assert "The least that can tell takes about" in study.budget
 
 
 def test_a_budget_that_is_too_small_says_what_would_do() -> None:

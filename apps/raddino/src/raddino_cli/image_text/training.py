@@ -84,7 +84,9 @@ def train(
         views = _views(config, [images[row] for row in rows], step)
         for group in optimiser.param_groups:
             group["lr"] = _rate(config, pairs, step)
-        found = _optimise(model, optimiser, config, views.to(device), numbers[rows].to(device))
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed((config.train.seed << 32) + step)  # drop path
+            found = _optimise(model, optimiser, config, views.to(device), numbers[rows].to(device))
         last = step + 1 == steps
         if (step + 1) % config.train.log_every == 0 or last:
             with log.open("a", encoding="utf-8") as file:
@@ -128,7 +130,7 @@ def _read(shards: Path, pairs: Pairs, share: float) -> tuple[list[Tensor], Tenso
 
 
 def _build(config: ssl_core.Config, pairs: Pairs, vocabulary: Vocabulary, images: list[Tensor]) -> ImageText:
-    """With the same weights at the start as a student of the same seed has."""
+    """With the same weights at the start as a student of the same seed, but for a whitening of other views."""
     image: Any = ssl_core.build(config).student.backbone
     if config.model.whitening:
         crops = torch.cat([_views(config, images[i : i + 64], i) for i in range(0, min(len(images), _WHITENED), 64)])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from hashlib import file_digest, sha256
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -9,10 +10,13 @@ from typing import Any
 from raddino_cli.studies.analysis import Analysis, analyse
 from raddino_cli.studies.budget import fit_budget, keep_budget
 from raddino_cli.studies.runs import expand, run_all
-from raddino_cli.studies.study import Study
+from raddino_cli.studies.study import Study, facts
 from raddino_cli.studies.writing import write_study
 from raddino_cli.work.demo import PACKAGES
+from raddino_cli.work.encoding import files_of
 from raddino_cli.work.stages import Stages
+
+_FILES = ("pretrain.recipe", "pretrain.init", "init.weights", "init.head", "data.labels")
 
 
 def ablate(
@@ -45,18 +49,22 @@ def open_folder(study: Study, out: Path, *, budget: float | None = None, fresh: 
             refuses, before a folder is made.
     """
     expand(study)
-    return Stages(out, "ablate", {**_settings(study), "budget": budget, "versions": _versions()}, fresh=fresh)
+    noted = {**facts(study), **_contents(study), "budget": budget, "versions": _versions()}
+    return Stages(out, "ablate", noted, fresh=fresh)
 
 
 def _versions() -> dict[str, str]:
     return {name: version(name) for name in (*PACKAGES, "torch")}
 
 
-def _settings(study: Study) -> dict[str, Any]:
-    """What the runs are a function of, setting by setting, so that a change is named; words alone may change."""
-    found: dict[str, Any] = {"design": study.design, "seeds": list(study.seeds)}
-    found |= {f"base {key}": value for key, value in study.base.items()}
-    for factor in study.factors:
-        found[f"base of {factor.name}"] = factor.base
-        found |= {f"level {factor.name}={level}": of for level, of in factor.levels.items()}
+def _contents(study: Study) -> dict[str, str]:
+    """Digests of the files that a study names but for the images: under the same name they may change."""
+    found: dict[str, str] = {}
+    for settings in (study.base, *(of for factor in study.factors for of in factor.levels.values())):
+        for value in (settings[key] for key in _FILES if settings.get(key)):
+            hashed = sha256()
+            for path in files_of(value):
+                with path.open("rb") as file:
+                    hashed.update(file_digest(file, "sha256").digest())
+                found[f"contents of {value}"] = hashed.hexdigest()
     return found

@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 from raddino_probes import AcrossSeeds, across_seeds
 
-from raddino_cli.studies.measuring import FINDINGS
+from raddino_cli.studies.measuring import FINDINGS, MASK
 from raddino_cli.studies.runs import Levels, Measured, combinations, expand
-from raddino_cli.studies.study import Claim, Factor, Study, is_untrained, outcomes, scale_of
+from raddino_cli.studies.study import DEFAULTS, Claim, Factor, Study, is_untrained, outcomes, plain, scale_of
 
 SUPPORTS, CONTRADICTS, UNTOLD = "supports", "contradicts", "can't tell"
 Found = Mapping[tuple[Levels, int], Measured]
@@ -84,8 +84,8 @@ def analyse(study: Study, found: Found, *, replicates: int = 1000) -> Analysis:
 
 
 def _unlearnt(study: Study, effects: Sequence[Effect]) -> set[str]:
-    """Outcomes in which the base is not told apart from untrained weights, where a level has none but those."""
-    levels = {(f.name, name) for f in study.factors for name, of in f.levels.items() if is_untrained(of)}
+    """Outcomes in which the base is not told to be better than untrained weights, where a level has none but those."""
+    levels = {(f.name, name) for f in study.factors for name in f.levels if is_untrained(f, name)}
     return {
         effect.on
         for effect in effects
@@ -111,10 +111,15 @@ class _Table:
     def __init__(self, study: Study, found: Found, on: str, replicates: int) -> None:
         self.on, self._found, self._seeds, self._replicates = on, found, study.seeds, replicates
         self._known: dict[Any, AcrossSeeds] = {}
-        spelt = {word.replace("_", " ").lower(): word for word in next(iter(found.values()))}
-        self._columns = [spelt[name.replace("_", " ").lower()] for name in on.split("+")]
-        if on == FINDINGS:
-            self._columns = next(iter(found.values()))[on].get("labels", [on])
+        first = next(iter(found.values()))
+        if on in (DEFAULTS | study.base)["evaluate.masks"]:
+            self._columns = [MASK + on]
+        elif on == FINDINGS:
+            # Of a collapsed encoder no label can be told; of the others those that the data allow.
+            self._columns = min((run[on].get("labels", [on]) for run in found.values()), key=len)
+        else:
+            spelt = {plain(word): word for word in first if not word.startswith(MASK)}
+            self._columns = [spelt[plain(name)] for name in on.split("+")]
 
     def reason(self, models: Sequence[Levels]) -> str:
         """Why the outcome of some models can't be told, or ""."""
@@ -213,8 +218,8 @@ def _judge(factor: Factor, claim: Claim, effects: Sequence[Effect], problem: str
     what = f"{claim.level} against {factor.base} in {claim.on} ({effect.metric}): {signed(apart)}"
     if problem or not apart.leaves_out_zero:
         return Verdict(factor.name, UNTOLD, f"Can't tell whether {claim.text}: {what}{_why(problem)}.")
-    if claim.on in unlearnt and not is_untrained(factor.levels[claim.level]):
-        reason = f"in {claim.on} {factor.base} is not told apart from untrained weights"
+    if claim.on in unlearnt and not is_untrained(factor, claim.level):
+        reason = f"in {claim.on} {factor.base} is not told to be better than untrained weights"
         return Verdict(factor.name, UNTOLD, f"Can't tell whether {claim.text}: {what}, but {reason}.")
     says = SUPPORTS if (apart.value > 0) == (claim.expect == "better") else CONTRADICTS
     return Verdict(factor.name, says, f"{says.capitalize()} that {claim.text}: {what}.")

@@ -13,8 +13,8 @@ import ssl_core
 import torch
 
 from raddino_cli.console import say
-from raddino_cli.studies.runs import config_of, expand, run_all, step_cost
-from raddino_cli.studies.study import DEFAULTS, Factor, Study, parse_study, to_toml
+from raddino_cli.studies.runs import base_settings, config_of, expand, run_all, step_cost
+from raddino_cli.studies.study import DEFAULTS, Factor, Study, facts, parse_study, to_toml
 from raddino_cli.work.hierarchical import hierarchical
 from raddino_cli.work.stages import Stages, write_text
 
@@ -54,8 +54,10 @@ def fit_budget(study: Study, out: Path, minutes: float, *, fresh: bool) -> Study
     note = out / _NOTE
     if note.exists() and not fresh:
         before = json.loads(note.read_bytes())
-        if (before["minutes"], before["asked"]) == (minutes, to_toml(study)):
-            return parse_study(before["given"])
+        asked, given = parse_study(before["asked"]), parse_study(before["given"])
+        if before["minutes"] == minutes and (facts(asked), asked.least_steps) == (facts(study), study.least_steps):
+            factors = tuple(replace(f, levels=g.levels) for f, g in zip(study.factors, given.factors, strict=True))
+            return replace(study, base=given.base, factors=factors, seeds=given.seeds, budget=given.budget)
     if study.base.get("data.source"):
         raise ValueError("expected a study on phantoms with --budget; set train.steps and seeds of this one yourself")
     say("measuring what a step and an image cost here")
@@ -70,20 +72,22 @@ def keep_budget(asked: Study, given: Study, out: Path, minutes: float) -> None:
 
 def scale(study: Study, minutes: float, costs: Costs) -> Study:
     """Seeds are given up before patients, and both before more than half of the steps, where that is worth it."""
-    settings = DEFAULTS | study.base
+    settings, asked = DEFAULTS | study.base, base_settings(study)["train.steps"]
     patients, steps = settings["data.patients"], expand(study)[0].settings["train.steps"]
     seeds, seconds = len(study.seeds), 60 * minutes
+    most_shots = max(run.settings["evaluate.shots"] for run in expand(study))
     options = [
         (n, people)
         for people in (patients, patients // 2, patients // 4)
         for n in range(seeds, 0, -1)
-        if n >= min(_FEWEST[0], seeds) and people >= min(_FEWEST[1], patients)
+        if n >= min(_FEWEST[0], seeds) and people >= min(max(_FEWEST[1], 2 * most_shots), patients)
     ]
 
     def share(option: tuple[int, int]) -> float:
         return (seconds - costs.overhead(*option)) / (option[0] * costs.training)
 
-    wanted = min(_ENOUGH, _WORTH * max(map(share, options)))
+    best = max(map(share, options))
+    wanted = min(_ENOUGH, _WORTH * best if best > 0 else best)
     n, people = next(option for option in options if share(option) >= wanted)
     kept = min(max(round(steps * min(share((n, people)), 1)), 1), steps)
     needed = min(costs.overhead(*option) + option[0] * costs.training * study.least_steps / steps for option in options)
@@ -97,7 +101,7 @@ def scale(study: Study, minutes: float, costs: Costs) -> Study:
     ratio = kept / steps
     return replace(
         study,
-        base=study.base | {"data.patients": people, "train.steps": kept},
+        base=study.base | {"data.patients": people, "train.steps": max(round(asked * ratio), 1)},
         factors=tuple(_shortened(factor, ratio) for factor in study.factors),
         seeds=study.seeds[:n],
         budget=words,
@@ -128,7 +132,8 @@ def measure(study: Study) -> Costs:
         cost = run.cost / (timed * run.settings["train.steps"])  # of text, by operations
         training += known[few, side, encoder] * run.settings["train.steps"] * cost
     people = min(_PILOT, (DEFAULTS | study.base)["data.patients"])
-    base = study.base | {"data.patients": people, "train.steps": 1}
+    shots = min((DEFAULTS | study.base)["evaluate.shots"], people // 4)
+    base = study.base | {"data.patients": people, "train.steps": 1, "evaluate.shots": shots}
     pilot = replace(study, base=base, factors=(), seeds=study.seeds[:1])
     with tempfile.TemporaryDirectory() as folder:
         stages = Stages(Path(folder), "ablate", {})

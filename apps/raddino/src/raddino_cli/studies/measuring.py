@@ -20,11 +20,14 @@ from raddino_cli.work.targets import NUMBERS, choose_targets, probe_by, target_v
 
 FINDINGS = "findings"
 """All labels."""
+MASK = "mask:"
+"""What tells a mask from a label of the same name."""
 _BATCH = 16
 
 
 def measure_targets(folder: Path, names: list[str]) -> dict[str, Any]:
-    """By target `metric`, and of the test rows `truth`, `predictions` and `patients`; "findings" lists the labels.
+    """By target `metric`, and of the test rows `truth`, `predictions` and `patients`; "findings" lists the labels
+    that can be told.
 
     A target that can't be told, of a collapsed encoder say, has the `reason` alone.
     """
@@ -36,7 +39,8 @@ def measure_targets(folder: Path, names: list[str]) -> dict[str, Any]:
     found = _binary(features, binary) if binary else {}
     found |= {name: _number(features, name) for name in targets if name in NUMBERS}
     if FINDINGS in names:
-        found[FINDINGS] = {"labels": labels} if labels else {"reason": "no label has 10 images of each kind in test"}
+        told = [name for name in labels if "reason" not in found[name]] or labels
+        found[FINDINGS] = {"labels": told} if told else {"reason": "no label has 10 images of each kind in test"}
     return found
 
 
@@ -49,8 +53,8 @@ def measure_masks(folder: Path, shards: Path, name: str, settings: Settings, see
     try:
         train = read_masks(shards, features, "train", (name,))
         test = read_masks(shards, features, "test", (name,), classes=train.classes)
-    except NothingToMeasureError as error:
-        return {name: {"reason": str(error)}}
+    except NothingToMeasureError:
+        return {name: {"reason": f"no mask {name!r} in train or in test"}}
     who = features.column("patient")
     (rows,) = raddino_seg.draw_shots(who[train.rows], shots or None, 1, seed)
     epochs = -(-settings["evaluate.steps"] // -(-len(rows) // _BATCH))

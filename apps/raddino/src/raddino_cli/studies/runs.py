@@ -22,7 +22,7 @@ import ssl_core
 
 from raddino_cli.console import bar, say
 from raddino_cli.image_text import training as image_text
-from raddino_cli.studies.measuring import measure_masks, measure_targets
+from raddino_cli.studies.measuring import MASK, measure_masks, measure_targets
 from raddino_cli.studies.study import DEFAULTS, Settings, Study
 from raddino_cli.work import hierarchical
 from raddino_cli.work.embedding import embed
@@ -31,13 +31,13 @@ from raddino_cli.work.stages import Finished, Stages, UnfinishedError, named
 from raddino_cli.work.training import pretrain
 
 _PHANTOM_KEY = "phantoms are nobody: this key is no secret"
-_IMAGES_ALONE = ("pretrain.manufacturer", "foreign.share", "foreign.balance", "foreign.before")
+_IMAGES_ALONE = ("pretrain.init", "pretrain.manufacturer", "foreign.share", "foreign.balance", "foreign.before")
 _RATES = ("optim.base_lr", "optim.min_lr", "text.learning_rate")
 _OWN_ENCODER = ("pretrain.method", "pretrain.init", "foreign.before")
 Levels = tuple[str, ...]
 """The level of each factor, in their order."""
 Measured = dict[str, Any]
-"""What `measure_targets` and `measure_masks` found, by target and by mask."""
+"""What `measure_targets` and `measure_masks` found, by target and by mask, the latter after `MASK`."""
 
 
 @dataclass(frozen=True)
@@ -84,7 +84,7 @@ def expand(study: Study) -> list[Run]:
         ssl_core.SslError: a key or value that the recipe does not have.
     """
     base, *others = [(levels, _settings(study, levels)) for levels in combinations(study)]
-    budget = _cost(base[1])
+    budget = _whole_cost(base[1])
     found = [(levels, *_resolved(settings, budget)) for levels, settings in (base, *others)]
     return [Run(levels, seed, settings, cost) for seed in study.seeds for levels, settings, cost in found]
 
@@ -103,9 +103,16 @@ def config_of(settings: Settings) -> ssl_core.Config:
     return ssl_core.load_config(settings["pretrain.recipe"], [*fitting, *own])
 
 
-def _cost(settings: Settings) -> float:
+def base_settings(study: Study) -> Settings:
+    """Those of every factor's base, with the steps that were asked for."""
+    settings = _settings(study, tuple(factor.base for factor in study.factors))
+    return settings | {"train.steps": config_of(settings).train.steps}
+
+
+def _whole_cost(settings: Settings) -> float:
+    """Floating-point operations of a run that takes all of its steps."""
     config = config_of(settings)
-    return step_cost(settings, config) * config.train.steps
+    return step_cost(settings, config) * config.train.steps * (1 + settings["foreign.before"])
 
 
 def step_cost(settings: Settings, config: ssl_core.Config) -> float:
@@ -124,17 +131,21 @@ def pairs_of(settings: Settings) -> image_text.Pairs:
 
 def _resolved(settings: Settings, budget: float) -> tuple[Settings, float]:
     """Settings with the steps that a share or equal compute comes to, and their cost."""
-    if settings["pretrain.method"] == "text" and any(settings[key] != DEFAULTS[key] for key in _IMAGES_ALONE):
-        raise ValueError(
-            f"expected none of {', '.join(_IMAGES_ALONE)} with pretrain.method text, which has no such images"
-        )
     config = config_of(settings)
+    given = [key for key in _IMAGES_ALONE if settings[key] != DEFAULTS[key]] + ["init.weights"] * bool(
+        config.init.weights
+    )
+    if settings["pretrain.method"] == "text" and given:
+        raise ValueError(
+            f"expected none of {', '.join(given)} with pretrain.method text, which learns from random weights and from "
+            "images with reports alone"
+        )
     _refuse_beside_encoder(settings, config)
-    step = step_cost(settings, config)
+    step = step_cost(settings, config) * (1 + settings["foreign.before"])
     steps = budget / step if settings["pretrain.equal_compute"] else config.train.steps
     steps = max(round(steps * settings["pretrain.steps_share"]), 1)
     still = dict.fromkeys(_RATES, 0.0) if settings["pretrain.steps_share"] == 0 else {}
-    return settings | {"train.steps": steps} | still, steps * step * (1 + settings["foreign.before"])
+    return settings | {"train.steps": steps} | still, steps * step
 
 
 def _refuse_beside_encoder(settings: Settings, config: ssl_core.Config) -> None:
@@ -213,7 +224,8 @@ def _one(run: Run, shards: Path, stages: Stages) -> Measured:
     evaluation = {key: value for key, value in settings.items() if key.startswith("evaluate.")}
     for mask in settings["evaluate.masks"]:
         stage = named(f"segment {run.name} {mask}", sorted(evaluation.items()))
-        found |= stages.run(stage, partial(measure_masks, features, shards, mask, settings, run.seed))
+        dice = stages.run(stage, partial(measure_masks, features, shards, mask, settings, run.seed))
+        found |= {MASK + name: of for name, of in dice.items()}
     return found
 
 

@@ -59,8 +59,8 @@ the recipe's (`Hierarchical` of raddino_cli.work); `pretrain.share` the share of
 `pretrain.manufacturer` the devices; `foreign.share` of the patients' images are replaced by as many textures, which are
 seen as often as the rest with `foreign.balance`, and before all that so many times its steps, `foreign.before`, a run
 is trained on textures alone; `pretrain.method` "text" learns from reports, as `text.*` says (`Pairs` of
-raddino_cli.image_text); with `pretrain.equal_compute` a run has as many steps as cost what the base's cost. A probe is
-"findings" (the mean over all labels), a target of `raddino probe`, or several with "+" between, for their mean.
+raddino_cli.image_text); with `pretrain.equal_compute` all steps of a run cost what all steps of the base cost. A probe
+is "findings" (the mean over all labels), a target of `raddino probe`, or several with "+" between, for their mean.
 `evaluate.shots` 0 is all masks.
 """
 _SHARED = ("data.source", "data.labels", "data.patients", "data.seed", "data.rendered")
@@ -169,12 +169,34 @@ def _study(raw: dict[str, Any]) -> Study:
         raise ValueError(f"design: expected one of {', '.join(DESIGNS)}; got {study.design!r}")
     if not study.seeds or len(set(study.seeds)) != len(study.seeds):
         raise ValueError(f"seeds: expected different numbers, got {list(study.seeds)}")
+    names = [plain(factor.name) for factor in factors]
+    if len(set(names)) < len(names):
+        raise ValueError(f"expected factors of different names, got {', '.join(factor.name for factor in factors)}")
     measured = outcomes(study)
+    _check_outcomes(DEFAULTS | study.base)
     for factor in study.factors:
         for claim in factor.claims:
             if claim.on not in measured:
                 raise ValueError(f"claim {claim.text!r}: expected 'on' one of {', '.join(measured)}; got {claim.on!r}")
     return study
+
+
+def facts(study: Study) -> dict[str, Any]:
+    """What the runs are a function of, setting by setting, so that a change can be named; words may change."""
+    found: dict[str, Any] = {"design": study.design, "seeds": list(study.seeds)}
+    found |= {f"base {key}": value for key, value in study.base.items()}
+    for factor in study.factors:
+        found[f"base of {factor.name}"] = factor.base
+        found |= {f"level {factor.name}={level}": of for level, of in factor.levels.items()}
+    return found
+
+
+def _check_outcomes(settings: Settings) -> None:
+    probed = {plain(name) for words in settings["evaluate.probes"] for name in words.split("+")}
+    if "manufacturer" in probed:
+        raise ValueError("evaluate.probes: expected one maker of devices, as 'manufacturer=GE'; got 'manufacturer'")
+    if both := [name for name in settings["evaluate.masks"] if plain(name) in probed]:
+        raise ValueError(f"expected what is measured to differ in name, got {', '.join(both)} as probe and as mask")
 
 
 def outcomes(study: Study) -> list[str]:
@@ -183,9 +205,14 @@ def outcomes(study: Study) -> list[str]:
     return [*everything["evaluate.probes"], *everything["evaluate.masks"]]
 
 
-def is_untrained(level: Settings) -> bool:
+def is_untrained(factor: Factor, level: str) -> bool:
     """Whether a level is the base with its weights as they start."""
-    return level == {"pretrain.steps_share": 0}
+    return level != factor.base and factor.levels[level] == factor.levels[factor.base] | {"pretrain.steps_share": 0}
+
+
+def plain(name: str) -> str:
+    """A name as it is told from others: case, blanks and underscores don't count."""
+    return name.replace("_", " ").lower()
 
 
 def scale_of(factor: Factor, level: str) -> float:
@@ -214,8 +241,8 @@ def _factor(raw: dict[str, Any]) -> Factor:
             )
         claims.append(claim)
     scale = raw.get("scale", "")
-    if scale and any(not isinstance(of.get(scale), int | float) for of in levels.values()):
-        raise ValueError(f"factor {name!r}: expected a number for {scale} in every level")
+    if scale and any(not isinstance(of.get(scale), int | float) or of[scale] <= 0 for of in levels.values()):
+        raise ValueError(f"factor {name!r}: expected a number above 0 for {scale} in every level")
     return Factor(name, base, levels, tuple(claims), scale)
 
 

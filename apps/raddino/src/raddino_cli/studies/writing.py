@@ -18,7 +18,7 @@ from raddino_cli.studies.runs import expand
 from raddino_cli.studies.study import DEFAULTS, Factor, Settings, Study, scale_of, to_toml
 from raddino_cli.work.stages import named, write_text
 
-_PATHS = ("data.source", "data.labels", "pretrain.init")
+_PATHS = ("data.source", "data.labels", "pretrain.recipe", "pretrain.init", "init.weights", "init.head")
 COLUMNS = ["in", "metric", "level", "value (95 %)", "difference (95 %)", "of each seed"]
 
 
@@ -40,7 +40,7 @@ def write_study(study: Study, found: Analysis, out: Path, versions: dict[str, st
         write_text(out / plot_name(factor), _plot(factor, found))
     write_text(out / "study.toml", to_toml(public))
     write_text(out / "results.json", json.dumps(results, indent=1) + "\n")
-    write_text(out / "results.md", markdown(public, found, versions))
+    write_text(out / "results.md", markdown(study, found, versions))
     by_factor = {factor.name: levels_of(factor, found) for factor in study.factors}
     write_text(out / "results.tex", "\n".join(render_models(of, "latex") for of in by_factor.values()))
     every = {f"{name}={level}": of for name, levels in by_factor.items() for level, of in levels.items()}
@@ -103,7 +103,8 @@ def sentences(found: Analysis, factor: Factor) -> list[str]:
 
 def markdown(study: Study, found: Analysis, versions: dict[str, str]) -> str:
     """The study's page."""
-    parts = [f"# {study.title}", study.question, _set_up(study)]
+    public, steps = without_paths(study), expand(study)[0].settings["train.steps"]
+    parts = [f"# {study.title}", study.question, _set_up(public, steps)]
     if study.budget:
         parts.append(study.budget)
     if found.problem:
@@ -115,15 +116,14 @@ def markdown(study: Study, found: Analysis, versions: dict[str, str]) -> str:
         said = "\n".join(f"- {sentence}" for sentence in sentences(found, factor))
         parts += [f"## {factor.name}", said, f"![{factor.name}]({plot_name(factor)})", "\n".join(lines)]
     used = ", ".join(f"{name} {version}" for name, version in versions.items())
-    parts += ["## Again", f"`raddino ablate study.toml`, with {used}:", f"```toml\n{to_toml(study).strip()}\n```"]
+    parts += ["## Again", f"`raddino ablate study.toml`, with {used}:", f"```toml\n{to_toml(public).strip()}\n```"]
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
-def _set_up(study: Study) -> str:
+def _set_up(study: Study, steps: int) -> str:
     """What the numbers are of."""
     settings = DEFAULTS | study.base
     source = settings["data.source"] or f"phantoms of {settings['data.patients']} patients"
-    steps = expand(replace(study, factors=()))[0].settings["train.steps"]
     return (
         f"Data: {source} at {settings['data.size']} pixels. {len(study.seeds)} seeds, {steps} steps of "
         f"{settings['pretrain.recipe']}. A value is the mean over seeds, of a linear probe (AUROC; R2 of numbers) or a "

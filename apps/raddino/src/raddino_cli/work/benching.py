@@ -8,11 +8,9 @@ from __future__ import annotations
 
 import json
 import shlex
-from collections.abc import Iterator
 from dataclasses import dataclass, fields
 from hashlib import file_digest, sha256
 from importlib.metadata import version
-from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +22,7 @@ from raddino_cli.console import bar, say
 from raddino_cli.work import cells
 from raddino_cli.work.bench_table import Settings, Table
 from raddino_cli.work.embedding import embed
+from raddino_cli.work.encoding import files_of
 from raddino_cli.work.features import Features, load_features
 from raddino_cli.work.leaks import find_leaks, training_list
 from raddino_cli.work.stages import Stages, named
@@ -147,7 +146,7 @@ def _embedded(shards: Path, spec: str, patches: bool, settings: Settings, stages
     layers, grid = settings.layers, settings.grid
     asked = (spec, patches, layers, grid)
     hashed = sha256(repr(asked).encode() + (shards / "index.json").read_bytes())
-    for path in _files(spec):
+    for path in files_of(spec):
         with path.open("rb") as file:
             hashed.update(file_digest(file, "sha256").digest())
     digest = hashed.hexdigest()
@@ -163,14 +162,3 @@ def _embedded(shards: Path, spec: str, patches: bool, settings: Settings, stages
 
     stages.run(named(f"embed {spec}", digest), work)
     return load_features(folder), digest
-
-
-def _files(spec: str) -> Iterator[Path]:
-    """The files that an encoder's spec stands for: its weights, and what says how they are used."""
-    for word in (spec, spec.partition(":")[2], spec.partition("@")[2]):
-        place = Path(word)
-        if word and place.is_file():
-            yield place
-        elif word and place.is_dir():
-            folder = place / "encoder" if (place / "encoder").is_dir() else place
-            yield from sorted(chain(folder.glob("*.json"), folder.glob("*.safetensors")))

@@ -5,7 +5,9 @@ from __future__ import annotations
 import dataclasses
 import functools
 import os
+from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -186,3 +188,14 @@ def _settings(model: raddino_encoders.Encoder, shards: Place, fit: str) -> dict[
 
 def _fit(fit: str) -> Any:
     return None if fit == "released" else fit
+
+
+def files_of(spec: str) -> Iterator[Path]:
+    """The files that an encoder's spec stands for: its weights, and what says how they are used."""
+    for word in (spec, spec.partition(":")[2], spec.partition("@")[2]):
+        place = Path(word)
+        if word and place.is_file():
+            yield place
+        elif word and place.is_dir():
+            folder = place / "encoder" if (place / "encoder").is_dir() else place
+            yield from sorted(chain(folder.glob("*.json"), folder.glob("*.safetensors")))
