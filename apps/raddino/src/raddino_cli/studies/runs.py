@@ -112,7 +112,7 @@ def base_settings(study: Study) -> Settings:
 def _whole_cost(settings: Settings) -> float:
     """Floating-point operations of a run that takes all of its steps."""
     config = config_of(settings)
-    return step_cost(settings, config) * config.train.steps * (1 + settings["foreign.before"])
+    return step_cost(settings, config) * config.train.steps * float(1 + settings["foreign.before"])
 
 
 def step_cost(settings: Settings, config: ssl_core.Config) -> float:
