@@ -17,6 +17,7 @@ _GREY = "#888"
 STYLE = {"svg.hashsalt": "raddino", "font.family": "sans-serif", "axes.edgecolor": _GREY, "text.color": _GREY}
 STYLE |= {"axes.labelcolor": _GREY, "xtick.color": _GREY, "ytick.color": _GREY, "axes.titlecolor": _GREY}
 """Legible on white and on black."""
+_SPELT = {"auroc": "AUROC", "r2": "R²", "dice": "Dice", "mae": "MAE"}
 
 
 def svg(figure: Figure) -> str:
@@ -43,7 +44,8 @@ def intervals(results: Mapping[str, Sequence[Result]]) -> str:
                 axis.errorbar(value, at, xerr=ends, fmt="o", markersize=4, linewidth=1.4, label=model)
             axis.set_yticks(range(len(names[metric])), names[metric], fontsize=8)
             axis.set_ylim(len(names[metric]) - 0.5, -0.5)
-            axis.set_title(metric.replace("_", " "), fontsize=9)
+            axis.set_title(_metric(metric), fontsize=9)
+            axis.locator_params(axis="x", nbins=5)
             chance = 0.5 if metric == "auroc" else 0 if metric.startswith("difference") else None
             if chance is not None:
                 axis.axvline(chance, color=_GREY, linewidth=0.6, linestyle=":")
@@ -67,7 +69,7 @@ def curves(results: Mapping[str, Sequence[Result]], x: str = "images of each cla
             axis.set_xscale("log", base=2)
             axis.set_xticks(places := sorted({x for line in axis.lines for x in line.get_xdata()}))
             axis.set_xticklabels([f"{place:g}" for place in places])
-            axis.set_ylabel(metrics[name].replace("_", " "), fontsize=8)
+            axis.set_ylabel(_metric(metrics[name]), fontsize=8)
             axis.set_title(name, fontsize=9)
             axis.set_xlabel(x, fontsize=8)
         _legend(figure, len(results))
@@ -78,6 +80,11 @@ def _short(spec: str) -> str:
     """An encoder as a paper names it: a place without the folders before its name."""
     kind, colon, place = spec.rpartition(":")
     return kind + colon + place.rstrip("/").rpartition("/")[2]
+
+
+def _metric(name: str) -> str:
+    """A metric as a paper spells it."""
+    return " ".join(_SPELT.get(word, word) for word in name.replace("_", " ").split())
 
 
 def _words(result: Result) -> str:
