@@ -243,6 +243,15 @@ def test_equal_compute_and_shares_of_steps_are_resolved() -> None:
     assert twice.cost == base.cost
 
 
+def test_what_a_level_sets_is_not_undone_by_the_base_of_another_factor() -> None:
+    again = '[[factors]]\nname = "epochs"\nbase = "all"\n[factors.levels]\n'
+    again += "quarter = {pretrain.share = 0.25, pretrain.steps_share = 0.25}\nall = {pretrain.share = 1.0}\n"
+    for order in (STUDY + again, STUDY.replace("[[factors]]", again + "[[factors]]", 1)):
+        runs = [run.settings for run in expand(parse_study(order)) if run.seed == 0]
+        alike = sorted((run["pretrain.share"], run["train.steps"]) for run in runs)
+        assert alike == [(0.25, 50), (0.25, 200), (0.5, 200), *[(1.0, 200)] * 3]
+
+
 def test_a_larger_share_of_the_patients_holds_every_smaller_one() -> None:
     chosen = [{f"p{i}" for i in range(2000) if is_chosen(f"p{i}", share)} for share in (0.0, 0.25, 0.5, 1.0)]
     assert chosen[0] < chosen[1] < chosen[2] < chosen[3]
@@ -292,6 +301,7 @@ def test_every_built_in_study_fits_its_recipe_and_reads_back_as_the_same(name: s
         (('"sex", "age"', '"sex", "manufacturer"'), "as 'manufacturer=GE'"),
         (("masks = []", 'masks = ["Sex"]'), "got Sex as probe and as mask"),
         (('name = "share"', 'name = "Objective"'), "different names, got objective, Objective"),
+        (("{pretrain.share = 0.25}", "{pretrain.share = 1.0}"), "both, quarter sets nothing of its own"),
         (("pretrain.share = 0.25", "pretrain.share = 0"), "a number above 0 for pretrain.share"),
         (("[base]", "[base]\nforeign.shares = 0.5"), "unknown key foreign.shares; nearest: foreign.share"),
     ],

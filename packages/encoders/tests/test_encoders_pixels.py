@@ -107,3 +107,11 @@ def test_hog_tells_the_direction_of_edges_and_knows_its_sizes():
     for argument in ("", "15", "1", "224"):
         with pytest.raises(EncoderError, match="a divisor of 224 from 2 to 112"):
             load(f"hog:{argument}")
+
+
+@pytest.mark.parametrize("spec", ["pixels:32", "hog:16"])
+def test_formulas_are_computed_in_float32_whatever_is_asked_for(spec: str) -> None:
+    faint = 0.70 + 0.05 * np.random.default_rng(0).random((1, 1, 224, 224), dtype=np.float32)
+    whole, half = (load(spec, dtype=dtype) for dtype in (torch.float32, torch.bfloat16))
+    x = torch.from_numpy(faint)
+    torch.testing.assert_close(half.encode(x).cls, whole.encode(x).cls, rtol=0, atol=0)

@@ -55,6 +55,11 @@ def test_a_backend_without_an_operator_for_the_device_says_so(backend: str) -> N
         run(backend, draw(1, 5))
 
 
+def test_a_backend_of_half_precision_is_refused_in_float32() -> None:
+    with pytest.raises(ssl_core.SslError, match=r"set train\.precision=bfloat16"):
+        config("train.attention=varlen")
+
+
 def test_an_unknown_backend_names_those_that_exist() -> None:
     with pytest.raises(ssl_core.SslError, match="sdpa"), ssl_core.force_attention("flash"):
         pass

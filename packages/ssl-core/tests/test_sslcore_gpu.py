@@ -1,13 +1,17 @@
 """What a GPU computes is what a CPU computes, and nothing waits for it."""
 
+import contextlib
 import itertools
+import subprocess
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import ssl_core
 import torch
 from test_sslcore_attention import draw
-from test_sslcore_steps import difference
+from test_sslcore_steps import SCRIPT, difference
 from test_sslcore_train import config, equal, images, weights
 
 pytestmark = [pytest.mark.gpu, pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device here")]
@@ -76,18 +80,14 @@ def test_a_run_follows_the_cpus_trajectory(more: list[str], tmp_path: Path) -> N
 
 
 def test_blocks_compile_whole_and_give_the_same_run(tmp_path: Path) -> None:
-    import subprocess
-    import sys
-
-    from test_sslcore_steps import SCRIPT
-
     # In a process of its own, where no shapes are checked: the checks can't be compiled.
     script = SCRIPT.format(here=str(Path(__file__).parent)).replace('"cpu"', '"cuda"')
     subprocess.run([sys.executable, "-c", script, str(tmp_path / "b"), *ALIKE, "train.compile=true"], check=True)
     assert difference(train(tmp_path / "a", "cuda", *ALIKE), weights(tmp_path / "b")) < 1e-3
 
 
-def test_a_stopped_run_goes_on_with_the_same_bits(tmp_path: Path) -> None:
+def test_a_stopped_run_goes_on_with_the_same_bits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # torch asks for it
     with deterministic():
         whole = train(tmp_path / "whole", "cuda", "model.drop_path=0.3")
         first = ssl_core.Trainer(config("model.drop_path=0.3"), images(), tmp_path / "parts", device="cuda")
@@ -98,6 +98,7 @@ def test_a_stopped_run_goes_on_with_the_same_bits(tmp_path: Path) -> None:
         assert equal(whole, train(tmp_path / "parts", "cuda", "model.drop_path=0.3"))
 
 
+@pytest.mark.filterwarnings("ignore:Synchronization debug mode")
 def test_nothing_in_a_step_waits_for_the_device(tmp_path: Path) -> None:
     for centring in ("sinkhorn_knopp", "centering"):
         settings = config(f"loss.centring={centring}", "train.accumulate=2", "model.drop_path=0.3", "train.steps=9")
@@ -124,11 +125,11 @@ def test_a_step_takes_the_memory_that_was_told(more: list[str], tmp_path: Path) 
     assert took == pytest.approx(ssl_core.step_memory(settings)["total"], rel=0.15)
 
 
-class deterministic:  # noqa: N801 - reads as a statement
-    """Within it torch computes with operations alone that give the same bits each time, where it knows some."""
-
-    def __enter__(self) -> None:
-        torch.use_deterministic_algorithms(True, warn_only=True)
-
-    def __exit__(self, *_: object) -> None:
+@contextlib.contextmanager
+def deterministic() -> Iterator[None]:
+    """Within it torch computes with operations alone that give the same bits each time."""
+    torch.use_deterministic_algorithms(True)
+    try:
+        yield
+    finally:
         torch.use_deterministic_algorithms(False)

@@ -106,7 +106,7 @@ def test_what_one_of_a_thousand_processes_holds(process: int) -> None:
     try:
         with torch.device("meta"):
             model = ssl_core.build(settings)
-        spread(model, settings.train)
+        spread(model, settings.train, torch.device("cpu"))
         held = [parameter.to_local().numel() for parameter in model.student.parameters()]
         total = sum(parameter.numel() for parameter in model.student.parameters())
     finally:

@@ -52,11 +52,12 @@ def test_recomputed_activations_change_no_bit(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_blocks_compile_whole_and_give_the_same_run(tmp_path: Path) -> None:
+@pytest.mark.parametrize("more", [[], ["train.activation_checkpointing=true"]])
+def test_blocks_compile_whole_and_give_the_same_run(more: list[str], tmp_path: Path) -> None:
     shared = ["train.steps=2"]
     # In a process of its own, where no shapes are checked: the checks can't be compiled.
     script = SCRIPT.format(here=str(Path(__file__).parent))
-    compiled = [*shared, "train.compile=true"]
+    compiled = [*shared, *more, "train.compile=true"]
     subprocess.run([sys.executable, "-c", script, str(tmp_path / "b"), *compiled], check=True)
     assert difference(train(tmp_path / "a", *shared), weights(tmp_path / "b")) < 1e-3
 

@@ -5,6 +5,8 @@ from pathlib import Path
 import pytest
 import ssl_core
 import torch
+import torch.nn.functional as F
+from ssl_core._targets import Logits
 from test_sslcore_train import config, images
 from torch import Tensor
 
@@ -242,6 +244,29 @@ def test_losses_and_targets_are_float32_within_autocast() -> None:
         targets = m.teach([b], 0.05)[0]
     assert {value.dtype for value in terms.values()} == {torch.float32}
     assert {target[:].dtype for target in targets} == {torch.float32}
+
+
+def test_losses_and_targets_have_the_values_of_float32_within_autocast() -> None:
+    chance = torch.Generator().manual_seed(0)
+    alike = 1 + 0.05 * torch.randn(40, 64, generator=chance)  # as class tokens are at the start
+    rows, prototypes = (F.normalize(torch.randn(n, 64, generator=chance), dim=1) for n in (40, 96))
+    logits = Logits(rows, prototypes)
+
+    def values() -> list[torch.Tensor]:
+        pictures = alike.view(2, 20, 64)
+        return [
+            ssl_core.koleo(alike), ssl_core.gram_loss(pictures, pictures.flip(1)), logits.column_sums(),
+            ssl_core.sinkhorn_bias(logits, 0.05),
+        ]  # fmt: skip
+
+    known = values()
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        for mine, its in zip(values(), known, strict=True):
+            torch.testing.assert_close(mine, its, rtol=1e-6, atol=1e-6)
+        target, weights = torch.softmax(torch.randn(40, 96, generator=chance), dim=1), torch.full((40,), 1 / 40)
+        found = ssl_core.prototype_cross_entropy(rows, prototypes, target, weights, 0.1)
+        half = F.linear(rows, prototypes).float() / 0.1
+    torch.testing.assert_close(found, F.cross_entropy(half, target), rtol=1e-6, atol=1e-6)
 
 
 def test_the_encoder_of_a_run_is_its_teacher(tmp_path: Path) -> None:

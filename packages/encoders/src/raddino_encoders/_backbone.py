@@ -39,6 +39,8 @@ class Loaded:
     patch_size: int
     revision: str | None = None
     """The hub's commit, or the fingerprint of the weights; None where nothing was trained."""
+    exact: bool = False
+    """Computed in float32 whatever is asked for: a formula of few operations, which half precision would change."""
 
 
 def to_grid(patches: Tensor, height: int, width: int) -> Tensor:

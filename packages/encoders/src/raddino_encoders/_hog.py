@@ -56,4 +56,6 @@ def load_hog(spec: str, argument: str) -> Loaded:
             f"{spec!r}: expected hog:<n>, n a divisor of {_SIZE} from 2 to {_SIZE // 2}, got {argument!r}"
         )
     side = _SIZE // cell
-    return Loaded(_Hog(cell), Preprocessing(_SIZE, (0.0,), (1.0,)), 4 * _ORIENTATIONS * (side - 1) ** 2, cell)
+    return Loaded(
+        _Hog(cell), Preprocessing(_SIZE, (0.0,), (1.0,)), 4 * _ORIENTATIONS * (side - 1) ** 2, cell, exact=True
+    )

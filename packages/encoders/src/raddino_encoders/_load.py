@@ -51,7 +51,8 @@ def load(
     Args:
         spec: one of `KINDS`, such as "runs/first", "microsoft/rad-dino@<commit>", "timm:<name>@<weights>".
         device: where tokens are computed, e.g. "cpu" or "cuda".
-        dtype: of the weights and the arithmetic; bfloat16 or float16 halve the memory and the tokens' digits.
+        dtype: of the weights and the arithmetic; bfloat16 or float16 halve the memory and the tokens' digits. Pixels
+            and HOG are computed in float32 all the same.
         image_size: another side of the input than the encoder's own, a multiple of its patch size (CNNs: any).
         gradients: leave the parameters trainable and let gradients flow through `encode`.
         offline: never ask the hub, only its cache.
@@ -67,7 +68,7 @@ def load(
                 f"{name}: expected an image size that is a multiple of {loaded.patch_size}, got {image_size}"
             )
         loaded = replace(loaded, preprocessing=loaded.preprocessing.at(image_size))
-    where = torch.device(device)
+    where, dtype = torch.device(device), torch.float32 if loaded.exact else dtype
     loaded.backbone.eval().requires_grad_(gradients).to(where, dtype)
     if where.type == "cpu" and dtype == torch.float32 and not gradients:
         pack(loaded.backbone)

@@ -50,7 +50,7 @@ def load_pixels(spec: str, argument: str) -> Loaded:
     if not 1 <= n <= size:
         raise EncoderError(f"{spec!r}: expected n from 1 to the image size {size}, got {n}")
     preprocessing = Preprocessing(size, mean=(0.0,), std=(1.0,))
-    return Loaded(_Pixels(n, patch), preprocessing, embed_dim=n * n, patch_size=patch)
+    return Loaded(_Pixels(n, patch), preprocessing, embed_dim=n * n, patch_size=patch, exact=True)
 
 
 def area_weights(size: int, n: int) -> Tensor:

@@ -57,8 +57,13 @@ class Batch:
         """The same on a device, without waiting for it."""
         moved = object.__new__(Batch)
         for name in (f.name for f in fields(Batch)):
-            setattr(moved, name, getattr(self, name).to(device, non_blocking=True))
+            setattr(moved, name, pinned(getattr(self, name), device).to(device, non_blocking=True))
         return moved
+
+
+def pinned(tensor: Tensor, device: torch.device) -> Tensor:
+    """A tensor that a GPU fetches by itself, where one is to: other memory is sent when the GPU has caught up."""
+    return tensor.pin_memory() if device.type == "cuda" and not tensor.is_cuda else tensor
 
 
 def seed_of(seed: int, purpose: int, number: int) -> int:
@@ -135,7 +140,13 @@ class Loader:
     def _read(self, step: int) -> list[tuple[list[int], list[Tensor]]]:
         everything = batch_indices(self._config, self._images, step)
         shares = [_share(everything, part, self._of) for part in self._parts]
-        return [([index for _, index in share], list(_read(self._config, self._images, share))) for share in shares]
+        return [
+            (
+                [index for _, index in share],
+                [pinned(image, self._device) for image in _read(self._config, self._images, share)],
+            )
+            for share in shares
+        ]
 
 
 def _share(indices: list[tuple[int, int]], part: int, parts: int) -> list[tuple[int, int]]:

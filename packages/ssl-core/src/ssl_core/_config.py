@@ -276,6 +276,8 @@ class Config:
             raise SslError(
                 "KoLeo needs a batch of at least 2 images, got train.batch_size = 1; set loss.koleo_weight=0"
             )
+        if self.train.attention == "varlen" and self.train.precision == "float32":
+            raise SslError("train.attention=varlen computes in half precision alone; set train.precision=bfloat16")
         counts = ("steps", "batch_size", "accumulate", "checkpoint_every", "keep_checkpoints", "log_every")
         for key in (f"train.{name}" for name in counts):
             if self._value(key) < 1:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from ssl_core._losses import full_precision
+from ssl_core._losses import full_precision, in_full
 from ssl_core._targets import Targets, row_chunks, scores
 
 if TYPE_CHECKING:
@@ -54,7 +54,8 @@ class _CrossEntropy(torch.autograd.Function):
             mass = target.sum(dim=1)
             spread = logits.logsumexp(dim=1)
             # sum_k t (lse - s) = lse * sum_k t - t . s
-            loss += ((spread * mass - torch.linalg.vecdot(target, logits)) * weight).sum()
+            with in_full(logits):
+                loss += ((spread * mass - torch.linalg.vecdot(target, logits)) * weight).sum()
             if by_prototype is not None:
                 slope = logits.sub_(spread[:, None]).exp_().mul_(mass[:, None]).sub_(target)
                 slope = slope.mul_((weight / temperature)[:, None]).to(rows.dtype)

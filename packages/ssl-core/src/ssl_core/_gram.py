@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import torch.nn.functional as F
 
-from ssl_core._losses import full_precision
+from ssl_core._losses import full_precision, in_full
 
 if TYPE_CHECKING:
     from jaxtyping import Float
@@ -23,5 +23,6 @@ def gram_loss(student: Float[Tensor, "b n d"], anchor: Float[Tensor, "b n d"]) -
     dinov3 states the sum over pairs and computes the mean; so do we. In float32 whatever the autocast.
     """
     unit = [F.normalize(full_precision(x), dim=-1) for x in (student, anchor)]
-    ours, theirs = (x @ x.transpose(1, 2) for x in unit)
-    return F.mse_loss(ours, theirs)
+    with in_full(student):
+        ours, theirs = (x @ x.transpose(1, 2) for x in unit)
+        return F.mse_loss(ours, theirs)

@@ -21,13 +21,18 @@ def full_precision(x: Tensor) -> Tensor:
     return x if x.dtype == torch.float64 else x.float()
 
 
+def in_full(x: Tensor) -> torch.autocast:
+    """Within it products keep their precision, which autocast would lower whatever the factors'."""
+    return torch.autocast(x.device.type, enabled=False)
+
+
 def koleo(x: Float[Tensor, "b d"]) -> Float[Tensor, ""]:
     """Mean of -log distance to the nearest neighbour on the unit sphere (Sablayrolles et al. 2019, eq. 2).
 
     Spreads class tokens over the sphere. One row has no neighbour: it is its own, with zero gradient.
     """
     x = F.normalize(full_precision(x), dim=-1, eps=1e-8)
-    with torch.no_grad():
+    with torch.no_grad(), in_full(x):
         similarity = x @ x.T
         similarity.fill_diagonal_(-1)
         nearest = similarity.argmax(dim=1)

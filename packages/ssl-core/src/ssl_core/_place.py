@@ -54,7 +54,7 @@ class Placed:
         if config.train.parallel == "fsdp" and world_size() > 1 and backbone is None and (resumed or not given):
             with torch.device("meta"):
                 self.model = build(config)
-            self.spread = self._divide(config)
+            self.spread = self._divide(config, device)
             self.model.to_empty(device=device)
             if not resumed:
                 draw_weights(self.model, config)
@@ -67,11 +67,11 @@ class Placed:
             if rank() == 0:
                 write_bytes(out / "start.json", self.start.to_json().encode())
         self.model.to(device)
-        self.spread = self._divide(config)
+        self.spread = self._divide(config, device)
 
-    def _divide(self, config: Config) -> nn.Module:
+    def _divide(self, config: Config, device: torch.device) -> nn.Module:
         prepare_blocks(self.model, config.train)
-        return spread(self.model, config.train)
+        return spread(self.model, config.train, device)
 
 
 @torch.no_grad()

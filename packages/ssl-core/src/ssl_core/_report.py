@@ -30,7 +30,7 @@ class Report:
         self._copy = stacked.to("cpu", non_blocking=True)
         self._copied = torch.cuda.Event() if stacked.is_cuda else None  # type: ignore[no-untyped-call]
         if self._copied:
-            self._copied.record()
+            self._copied.record(torch.cuda.current_stream(stacked.device))
 
     def read(self) -> dict[str, float]:
         """The numbers by name."""

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from ssl_core._distributed import max_over_ranks, sum_over_ranks
-from ssl_core._losses import full_precision
+from ssl_core._losses import full_precision, in_full
 
 if TYPE_CHECKING:
     from jaxtyping import Float
@@ -77,7 +77,8 @@ class Logits:
     def column_sums(self) -> Tensor:
         """Sums over rows (k,), without the matrix: summing and multiplying commute."""
         total = full_precision(self._rows).sum(dim=0, keepdim=True)
-        return full_precision(nn.functional.linear(total, full_precision(self._prototypes))).squeeze(0)
+        with in_full(total):
+            return nn.functional.linear(total, full_precision(self._prototypes)).squeeze(0)
 
 
 class Targets:
@@ -143,6 +144,7 @@ def sinkhorn_bias(logits: Logits, temperature: float, iterations: int = 3) -> Te
             plan = remembered[i] if i < len(remembered) else logits.scaled(rows, temperature, shift).exp_()
             if i == len(remembered) and rows.stop * len(scale) <= _REMEMBERED:
                 remembered.append(plan)
-            sums += plan.sum(dim=0) if iteration == 0 else (1 / (plan @ scale)) @ plan
+            with in_full(plan):
+                sums += plan.sum(dim=0) if iteration == 0 else (1 / (plan @ scale)) @ plan
         scale = 1 / (sum_over_ranks(sums) * len(scale))
     return torch.log(scale) + shift

@@ -228,8 +228,7 @@ class Trainer:
             Loss terms and `stop`, their means over micro-batches and processes, and `grad_norm_*` before clipping.
             Once any was not finite the student stays as it is.
         """
-        half = self.config.train.precision == "bfloat16"
-        autocast = torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=half)
+        autocast = self._autocast()
         temperature, count = values["teacher_temperature"], len(batches)
         self.model.renew_anchor(self.step)
         with autocast:
@@ -249,7 +248,7 @@ class Trainer:
         found = dict(zip(out, terms, strict=True))
         for name, module in self.model.student.named_children():
             norm = torch.nn.utils.clip_grad_norm_(module.parameters(), self.config.optim.clip)
-            found[f"grad_norm_{name}"] = whole(norm)
+            found[f"grad_norm_{name}"] = whole(norm).to(self.device)  # where there is no gradient it is on the CPU
         for group in self.optimizer.param_groups:
             m: Multipliers = group["multipliers"]
             rate = "last_layer_lr" if m.is_last_layer else "backbone_lr" if m.is_backbone else "lr"
@@ -261,6 +260,10 @@ class Trainer:
         self.optimizer.step()
         self.model.update_teacher(values["momentum"])
         return found
+
+    def _autocast(self) -> torch.autocast:
+        half = self.config.train.precision == "bfloat16"
+        return torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=half)
 
     def save(self) -> Path:
         """Write a checkpoint of everything the next step depends on, and drop those that are not kept.
@@ -289,7 +292,11 @@ class Trainer:
     def _probe(self) -> dict[str, float]:
         """What the teacher's class tokens of the last step's images are like, and the kNN probe if it is due."""
         assert self._open is not None
-        embed = self.model.embed
+
+        def embed(x: Tensor) -> Tensor:
+            with self._autocast():
+                return self.model.embed(x).float()
+
         views = torch.cat([torch.stack(embed(batch.global_crops).chunk(2)) for batch in self._open.batches], dim=1)
         row = {"rankme": rankme(views.flatten(0, 1)), "lidar": lidar(views)}
         every = self.config.train.knn_every

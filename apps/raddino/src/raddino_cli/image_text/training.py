@@ -177,7 +177,7 @@ def _save(path: Path, model: ImageText, optimiser: torch.optim.Optimizer, step: 
 
 
 def _load(path: Path, model: ImageText, optimiser: torch.optim.Optimizer) -> int:
-    found = torch.load(path, weights_only=True)
+    found = torch.load(path, weights_only=True, map_location="cpu")
     model.load_state_dict(found["model"])
     optimiser.load_state_dict(found["optimiser"])
     return int(found["step"])

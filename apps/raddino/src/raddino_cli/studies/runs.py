@@ -82,17 +82,26 @@ def expand(study: Study) -> list[Run]:
 
     Raises:
         ssl_core.SslError: a key or value that the recipe does not have.
+        ValueError: a level that is the same as its base.
     """
     base, *others = [(levels, _settings(study, levels)) for levels in combinations(study)]
+    for levels, settings in others:
+        if settings == base[1]:
+            raise ValueError(
+                f"expected levels that differ from their base, {', '.join(levels)} sets nothing of its own"
+            )
     budget = _whole_cost(base[1])
     found = [(levels, *_resolved(settings, budget)) for levels, settings in (base, *others)]
     return [Run(levels, seed, settings, cost) for seed in study.seeds for levels, settings, cost in found]
 
 
 def _settings(study: Study, levels: Levels) -> Settings:
+    """Bases first: what one factor's level sets is not undone by another factor's base."""
     found = DEFAULTS | study.base
+    for factor in study.factors:
+        found |= factor.levels[factor.base]
     for factor, level in zip(study.factors, levels, strict=True):
-        found |= factor.levels[level]
+        found |= factor.levels[level] if level != factor.base else {}
     return found
 
 

@@ -141,7 +141,8 @@ def choose(device: str, dtype: str) -> tuple[str, torch.dtype]:
         device = "cuda" if torch.cuda.is_available() else "cpu"
     kinds = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
     if dtype == "auto":
-        dtype = "bfloat16" if device.startswith("cuda") and torch.cuda.is_bf16_supported() else "float32"
+        able = device.startswith("cuda") and torch.cuda.is_bf16_supported(including_emulation=False)
+        dtype = "bfloat16" if able else "float32"
     if dtype not in kinds:
         raise ValueError(f"expected a dtype of auto, {', '.join(kinds)}; got {dtype!r}")
     try:
