@@ -151,14 +151,8 @@ def test_a_step_reads_nothing_back_from_the_device(centring: str, tmp_path: Path
     assert reads.found == []
 
 
-class Waits(TorchDispatchMode):
+class Waits(HostReads):
     """Counts copies to another device that the host would wait for."""
-
-    found: list[str]
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.found = []
 
     def __torch_dispatch__(self, func, types, args=(), kwargs=None):  # type: ignore[no-untyped-def]
         kwargs = kwargs or {}

@@ -12,7 +12,8 @@ from raddino_probes import AcrossSeeds, across_seeds
 
 from raddino_cli.studies.measuring import FINDINGS, MASK
 from raddino_cli.studies.runs import Levels, Measured, combinations, expand
-from raddino_cli.studies.study import DEFAULTS, Claim, Factor, Study, is_untrained, outcomes, plain, scale_of
+from raddino_cli.studies.study import DEFAULTS, Claim, Factor, Study, is_untrained, outcomes, scale_of
+from raddino_cli.work.stages import plain
 
 SUPPORTS, CONTRADICTS, UNTOLD = "supports", "contradicts", "can't tell"
 Found = Mapping[tuple[Levels, int], Measured]

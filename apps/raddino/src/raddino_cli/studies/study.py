@@ -15,6 +15,8 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
+from raddino_cli.work.stages import plain
+
 Settings = dict[str, Any]
 DESIGNS = ("one at a time", "grid")
 EXPECTED = ("better", "worse")
@@ -208,11 +210,6 @@ def outcomes(study: Study) -> list[str]:
 def is_untrained(factor: Factor, level: str) -> bool:
     """Whether a level is the base with its weights as they start."""
     return level != factor.base and factor.levels[level] == factor.levels[factor.base] | {"pretrain.steps_share": 0}
-
-
-def plain(name: str) -> str:
-    """A name as it is told from others: case, blanks and underscores don't count."""
-    return name.replace("_", " ").lower()
 
 
 def scale_of(factor: Factor, level: str) -> float:

@@ -102,3 +102,8 @@ def _refuse_other(found: dict[str, Any], wanted: dict[str, Any], out: Path) -> N
         raise ValueError(
             f"{out} was begun with {changes}; choose another --out, or --fresh to delete it and start over"
         )
+
+
+def plain(name: str) -> str:
+    """A name as it is told from others: case, blanks and underscores don't count."""
+    return name.replace("_", " ").lower()

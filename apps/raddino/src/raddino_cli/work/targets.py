@@ -21,6 +21,7 @@ from raddino_probes import (
 )
 
 from raddino_cli.work.features import SPLITS, Features
+from raddino_cli.work.stages import plain
 
 NUMBERS = ("age", "weight_kg", "height_cm", "bmi")
 CLASSES = {"sex": ("F", "M"), "view": ("AP", "PA")}
@@ -59,11 +60,11 @@ def choose_targets(features: Features, wanted: Sequence[str]) -> list[str]:
         return [name for name in usual if _measurable(features, name)]
     makers = [f"{DEVICE}={maker}" for maker in sorted({maker for maker in features.samples[DEVICE] if maker})]
     known = [*features.labels, *CLASSES, *makers, *NUMBERS]
-    spelt = {_plain(name): [name] for name in reversed(known)} | ({DEVICE: makers} if makers else {})
+    spelt = {plain(name): [name] for name in reversed(known)} | ({DEVICE: makers} if makers else {})
     for name in wanted:
-        if _plain(name) not in spelt:
+        if plain(name) not in spelt:
             raise ValueError(f"expected a target of {', '.join(known)}; got {name!r}")
-    return list(dict.fromkeys(target for name in wanted for target in spelt[_plain(name)]))
+    return list(dict.fromkeys(target for name in wanted for target in spelt[plain(name)]))
 
 
 def target_values(features: Features, name: str) -> NDArray[np.float64]:
@@ -129,10 +130,6 @@ def check_groups(by: Sequence[str]) -> None:
     for name in by:
         if name not in GROUPS:
             raise ValueError(f"expected groups by {', '.join(GROUPS)}; got {name!r}")
-
-
-def _plain(name: str) -> str:
-    return name.replace("_", " ").lower()
 
 
 def _measurable(features: Features, name: str) -> bool:
