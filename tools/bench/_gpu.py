@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import gc
 import itertools
 import statistics
@@ -75,9 +76,10 @@ def gpu_loss() -> str:
     weights = torch.full((n,), 1 / n, device="cuda")
     bias = torch.zeros(k, device="cuda")
 
-    def ours() -> None:
+    def ours(compiled: bool = False) -> None:
         with torch.autocast("cuda", dtype=torch.bfloat16):
-            loss = prototype_cross_entropy(rows, prototypes, Targets(Logits(taught, theirs), 0.07, bias), weights, 0.1)
+            targets = Targets(Logits(taught, theirs), 0.07, bias)
+            loss = prototype_cross_entropy(rows, prototypes, targets, weights, 0.1, compiled=compiled)
         torch.autograd.backward(loss)
 
     def whole() -> None:
@@ -88,12 +90,15 @@ def gpu_loss() -> str:
             loss = -((target * F.log_softmax(logits, dim=-1)).sum(dim=1) * weights).sum()
         torch.autograd.backward(loss)
 
-    spent = [(_median(work, 5), _peak(work)) for work in (ours, whole)]
-    (mine, little), (its, much) = spent
-    return (
-        f"{mine / its:.2f} of the whole matrices' time ({mine * 1e3:.0f} against {its * 1e3:.0f} ms) in "
-        f"{little / much:.2f} of their memory ({little:.1f} against {much:.1f} GiB)"
-    )
+    its, much = _median(whole, 5), _peak(whole)
+    told = []
+    for name, work in (("as it is", ours), ("compiled", functools.partial(ours, compiled=True))):
+        mine, little = _median(work, 5), _peak(work)
+        told.append(
+            f"{name} {mine / its:.2f} of the whole matrices' time ({mine * 1e3:.0f} against {its * 1e3:.0f} ms) in "
+            f"{little / much:.2f} of their memory ({little:.1f} against {much:.1f} GiB)"
+        )
+    return "; ".join(told)
 
 
 def gpu_run() -> str:

@@ -8,6 +8,7 @@ import ssl_core
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from ssl_core import _resample
 from ssl_core._crops import _boxes, _draw_places
 from ssl_core._distort import Looks, blur, distort, draw_looks
 from ssl_core._resample import Boxes, bicubic, bilinear
@@ -108,6 +109,31 @@ def test_views_equal_torchvisions_operations_on_the_same_draws(preset: str) -> N
             assert (view - x).abs().max() <= 2e-6, (group, i)
     assert blurred >= 3
     assert solarised <= 3
+
+
+@pytest.mark.parametrize("rotation", [0, 7, 90])
+@pytest.mark.parametrize("held", [1, 1 << 26])
+@pytest.mark.parametrize(
+    ("shapes", "size"),
+    [
+        ([(40, 50), (61, 30), (33, 33)], (32, 20)),
+        ([(12, 30, 31), (20, 40, 20)], (8, 16, 12)),
+    ],
+)
+def test_a_gpus_products_make_the_views_that_torchs_filter_makes(
+    rotation: float, held: int, shapes: list[tuple[int, ...]], size: tuple[int, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_resample, "_HELD", held)
+    images = [noise(2, *shape, seed=i) for i, shape in enumerate(shapes)]
+    places = _draw_places(3 * len(images), (0.1, 1.0), len(size), small(rotation=rotation, flip=0.5), generator())
+    boxes = _boxes(images, size, *places)
+    turned = rotation > 0
+    windows = _resample._windows(images, boxes, size, turned)
+    made = []
+    for way in (_resample._one_by_one, _resample._by_products):
+        made.append(torch.full((3 * len(images), 2, *size), torch.nan))
+        way(images, boxes, windows, turned, made[-1])
+    assert (made[0] - made[1]).abs().max() <= 2e-5
 
 
 @pytest.mark.parametrize("contrast_first", [False, True])

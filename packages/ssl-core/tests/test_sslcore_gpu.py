@@ -34,7 +34,9 @@ def train(out: Path, device: str, *overrides: str) -> dict[str, torch.Tensor]:
 @pytest.mark.parametrize(("a", "b"), list(itertools.combinations(["plain", "sdpa", "varlen", "xformers"], 2)))
 def test_each_pair_of_attentions_agrees_on_outputs_and_gradients(a: str, b: str) -> None:
     if "xformers" in (a, b):
-        pytest.importorskip("xformers")
+        operators = pytest.importorskip("xformers._cpp_lib")._built_with_cuda
+        if not operators:
+            pytest.skip("this xformers was built for another torch, so it has no operators here")
     found = []
     for backend in (a, b):
         q, k, v = (x.requires_grad_() for x in draw(4, 257, "cuda", torch.bfloat16))
@@ -100,8 +102,11 @@ def test_a_stopped_run_goes_on_with_the_same_bits(tmp_path: Path, monkeypatch: p
 
 @pytest.mark.filterwarnings("ignore:Synchronization debug mode")
 def test_nothing_in_a_step_waits_for_the_device(tmp_path: Path) -> None:
-    for centring in ("sinkhorn_knopp", "centering"):
-        settings = config(f"loss.centring={centring}", "train.accumulate=2", "model.drop_path=0.3", "train.steps=9")
+    for centring, resampling in (("sinkhorn_knopp", "bicubic"), ("centering", "bilinear")):
+        views = [f"crops.resampling={resampling}", "crops.rotation=5"]
+        settings = config(
+            f"loss.centring={centring}", *views, "train.accumulate=2", "model.drop_path=0.3", "train.steps=9"
+        )
         trainer = ssl_core.Trainer(settings, images(), tmp_path / centring, device="cuda")
         trainer.train_step()
         torch.cuda.set_sync_debug_mode("error")

@@ -1,11 +1,35 @@
 """The loss over many prototypes, in chunks: the plain formula's numbers without its matrices."""
 
+import subprocess
+import sys
+from pathlib import Path
+
 import pytest
 import ssl_core
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from ssl_core import _targets
+
+COMPILED = """
+import sys, torch
+sys.path.insert(0, {here!r})
+import ssl_core
+from ssl_core import _targets
+from test_sslcore_prototypes import draw
+_targets.CHUNK = 5 * 40  # the last chunk is of another size
+for n in (12, 5, 9):
+    student, mine, teacher, theirs, weights = draw(n, 40, 8, torch.float32)
+    targets = ssl_core.Targets(ssl_core.Logits(teacher, theirs), 0.05, torch.zeros(40))
+    found = []
+    for compiled in (False, True):
+        a, b = student.clone().requires_grad_(), mine.clone().requires_grad_()
+        loss = ssl_core.prototype_cross_entropy(a, b, targets, weights, 0.1, compiled=compiled)
+        loss.backward()
+        found.append((loss.detach(), a.grad, b.grad))
+    for plainly, fused in zip(*found, strict=True):
+        assert torch.allclose(plainly, fused, rtol=1e-5, atol=1e-6)
+"""
 
 
 def draw(n: int, k: int, d: int, dtype: torch.dtype, seed: int = 0) -> tuple[torch.Tensor, ...]:
@@ -48,6 +72,12 @@ def test_loss_and_gradients_in_chunks_equal_the_plain_formula(
         assert ours.grad is not None
         assert theirs_.grad is not None
         assert (ours.grad - theirs_.grad).abs().max() <= 1e-10 * theirs_.grad.abs().max()
+
+
+@pytest.mark.slow
+def test_compiled_it_gives_the_same_loss_and_gradients_for_any_number_of_rows() -> None:
+    # In a process of its own, where no shapes are checked: the checks can't be compiled.
+    subprocess.run([sys.executable, "-c", COMPILED.format(here=str(Path(__file__).parent))], check=True)
 
 
 def test_gradients_in_float32_are_within_a_ten_thousandth_of_float64() -> None:

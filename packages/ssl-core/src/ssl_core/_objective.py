@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import functools
 from collections.abc import Sequence
 from typing import cast
 
@@ -51,6 +52,8 @@ class SelfDistillation(nn.Module):
         whole = cast(nn.Module, self.teacher.backbone)
         self.anchor = copy.deepcopy(whole) if loss.gram_weight else None
         self._anchored = False
+        self.compiled = False
+        """Whether the losses over prototypes are."""
         self.dino_centre = Centre(head.prototypes, loss.centre_momentum)
         self.ibot_centre = Centre(head.ibot_prototypes or head.prototypes, loss.centre_momentum)
         self.train()
@@ -125,15 +128,16 @@ class SelfDistillation(nn.Module):
         alike = cls_target.new_full((1,), 1 / (images * terms_count))
         # Crop i is matched to the teacher's view of the other crop.
         swapped = cls_target.roll(images, dims=0)
-        dino_global = prototype_cross_entropy(rows[0], prototypes, swapped, alike.expand(crops * images), temperature)
+        cross_entropy = functools.partial(prototype_cross_entropy, temperature=temperature, compiled=self.compiled)
+        dino_global = cross_entropy(rows[0], prototypes, swapped, alike.expand(crops * images))
         # Sum over both teachers first: sum_t CE(t, s) = CE(t0 + t1, s).
         both = cls_target.reshape(crops, images, -1).sum(dim=0).repeat(locals_, 1)
-        dino_local = prototype_cross_entropy(rows[1], prototypes, both, alike.expand(locals_ * images), temperature)
+        dino_local = cross_entropy(rows[1], prototypes, both, alike.expand(locals_ * images))
         # Each masked crop counts alike whatever its mask's size; the sum is divided by ALL global crops, also the
         # unmasked, as in dinov2, so the effective weight is about the masking probability.
         per_crop = 1.0 / (batch.masks.sum(dim=1).clamp(min=1).to(cls_target.dtype) * len(batch.masks))
         weights = per_crop[masked // batch.masks.shape[1]]
-        ibot = prototype_cross_entropy(rows[2], patch_prototypes, patch_targets, weights, temperature)
+        ibot = cross_entropy(rows[2], patch_prototypes, patch_targets, weights)
         terms = {"dino_global": dino_global, "dino_local": dino_local, "ibot": ibot}
         loss = settings.dino_weight * (dino_global + dino_local) + settings.ibot_weight * ibot
         if settings.koleo_weight:

@@ -21,8 +21,9 @@ _GRAPHS = 64
 
 
 def prepare_blocks(model: SelfDistillation, train: TrainConfig) -> None:
-    """Compile each transformer block on its own, whole; recompute the student's activations in the backward pass."""
+    """Compile each transformer block on its own, whole, and the loss; recompute the student's activations if asked."""
     recomputed = _blocks(model.student.backbone) if train.activation_checkpointing else []
+    model.compiled = train.compile
     if train.compile:
         # Blocks share their code: a graph for each size, of student and teacher, and for what is logged.
         torch._dynamo.config.recompile_limit = max(torch._dynamo.config.recompile_limit, _GRAPHS)

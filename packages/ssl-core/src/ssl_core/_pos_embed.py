@@ -9,6 +9,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ssl_core._losses import in_full
+
 if TYPE_CHECKING:
     from jaxtyping import Float
 
@@ -39,15 +41,24 @@ def interpolate_pos_embed(
     if list(grid) == list(learned):
         return table
     work = table if table.dtype == torch.float64 else table.float()
-    places = work[:, 1:].reshape(1, *learned, -1).movedim(-1, 1)
-    if len(grid) == 3:
-        places = F.interpolate(places, size=tuple(grid), mode="trilinear")
-    elif offset:
-        scale = tuple((n + offset) / m for n, m in zip(grid, learned, strict=True))
-        places = F.interpolate(places, scale_factor=scale, mode="bicubic", antialias=antialias)
-    else:
-        places = F.interpolate(places, size=tuple(grid), mode="bicubic", antialias=antialias)
-    return torch.cat((work[:, :1], places.flatten(2).transpose(1, 2)), dim=1).to(table.dtype)
+    places = work[0, 1:].T.unflatten(1, tuple(learned))
+    with in_full(places):
+        for n, m in zip(grid, learned, strict=True):
+            weights = _weights(n, m, len(grid), offset, antialias, work.device).to(places.dtype)
+            places = torch.tensordot(places, weights, dims=([1], [0]))  # the axis that was first becomes the last
+    return torch.cat((work[:, :1], places.flatten(1).T[None]), dim=1).to(table.dtype)
+
+
+def _weights(n: int, m: int, axes: int, offset: float, antialias: bool, device: torch.device) -> Float[Tensor, "m n"]:
+    """What each of n places takes from m along one axis: torch's own interpolation of m places that are 1 in turn.
+
+    Written as products the gradient of a table has the same bits each time, which torch's has not on a GPU.
+    """
+    turns = torch.eye(m, dtype=torch.float64, device=device)
+    if axes == 3:
+        return F.interpolate(turns[None], size=n, mode="linear")[0]
+    along: dict[str, tuple[float, float]] = {"scale_factor": ((n + offset) / m, 1.0)} if offset else {"size": (n, m)}
+    return F.interpolate(turns[None, None], **along, mode="bicubic", antialias=antialias)[0, 0].T  # type: ignore[arg-type]
 
 
 def sincos_table(grid: Sequence[int], dim: int) -> Float[Tensor, "n d"]:

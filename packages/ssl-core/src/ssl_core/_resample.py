@@ -16,7 +16,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 if TYPE_CHECKING:
-    from jaxtyping import Bool, Float
+    from jaxtyping import Bool, Float, Int
+
+_HELD = 1 << 26  # numbers of filters or products that a GPU holds at a time
 
 
 @dataclass(frozen=True)
@@ -33,26 +35,25 @@ class Boxes:
         return Boxes(self.sides[rows], self.centre[rows], self.flip[rows], self.angle[rows])
 
 
+@dataclass(frozen=True)
+class _Windows:
+    """Whole pixels of an image from `low` on, `sides` along each axis, that are brought to `grid` pixels."""
+
+    low: Int[Tensor, "n a"]
+    sides: Int[Tensor, "n a"]
+    grid: Int[Tensor, "n a"]
+
+
 def bicubic(images: Sequence[Tensor], boxes: Boxes, out: Float[Tensor, "n c *axes"]) -> None:
     """Boxes into `out` by a cubic filter that widens where pixels are reduced, so that nothing aliases; in [0, 1].
 
     Box i is of image i modulo their number. Boxes that are not turned are cut at whole pixels, and equal torchvision's
     `resized_crop`. Others are first reduced in the box around them, then sampled once on their grid.
     """
-    size = out.shape[2:]
-    for i, room in enumerate(out):
-        image, box = images[i % len(images)], boxes[i : i + 1]
-        if box.angle == 0:
-            sides = [min(max(round(s), 1), n) for s, n in zip(box.sides[0].tolist(), image.shape[1:], strict=True)]
-            start = [
-                min(max(round(c - s / 2), 0), n - s)
-                for c, s, n in zip(box.centre[0].tolist(), sides, image.shape[1:], strict=True)
-            ]
-            view = _resize(_cut(image, start, sides), size)
-            flipped = [1 + axis for axis, flip in enumerate(box.flip[0].tolist()) if flip]
-            room.copy_(view.flip(flipped) if flipped else view)
-        else:
-            room.copy_(_turned(image, box, size))
+    turned = bool(boxes.angle.any())
+    windows = _windows(images, boxes, out.shape[2:], turned)
+    make = _one_by_one if out.device.type == "cpu" else _by_products
+    make(images, boxes, windows, turned, out)
     out.clamp_(0, 1)
 
 
@@ -63,15 +64,106 @@ def bilinear(images: Sequence[Tensor], boxes: Boxes, out: Float[Tensor, "n c *ax
     than the views.
     """
     if len({image.shape for image in images}) == 1:
-        out.copy_(_on_grid(torch.stack(list(images)), images[0].shape[1:], boxes, out.shape[2:], "bilinear"))
+        out.copy_(_on_grid(torch.stack(list(images)), _extent(images[0]), boxes, out.shape[2:], "bilinear"))
         return
-    for i, room in enumerate(out):
-        image = images[i % len(images)]
-        room.copy_(_on_grid(image[None], image.shape[1:], boxes[i : i + 1], out.shape[2:], "bilinear")[0])
+    for i, image in enumerate(images):
+        its = slice(i, None, len(images))
+        out[its] = _on_grid(image[None], _extent(image), boxes[its], out.shape[2:], "bilinear")
 
 
-def _cut(image: Tensor, start: Sequence[int], sides: Sequence[int]) -> Tensor:
-    return image[(slice(None), *(slice(a, a + s) for a, s in zip(start, sides, strict=True)))]
+def _windows(images: Sequence[Tensor], boxes: Boxes, size: Sequence[int], turned: bool) -> _Windows:
+    """Boxes at whole pixels, brought to the views' size; of turned ones what is around them, reduced as they are."""
+    shapes = torch.stack([_extent(image) for image in images]).repeat(len(boxes.sides) // len(images), 1)
+    sides, centre, pixels = boxes.sides.double(), boxes.centre.double(), torch.tensor(size)
+    if not turned:
+        sides = sides.round().clamp(min=1).minimum(shapes)
+        low = (centre - sides / 2).round().clamp(min=0).minimum(shapes - sides)
+        return _Windows(low.long(), sides.long(), pixels.expand(len(sides), -1))
+    half = (_rotations(boxes.angle.double(), len(size)).abs() @ sides.flip(1)[:, :, None]).squeeze(2).flip(1) / 2
+    low = (centre - half).floor().clamp(min=0).minimum(shapes - 1)
+    around = (centre + half).ceil().minimum(shapes).maximum(low + 1) - low
+    # Per axis: how many of the image's pixels go into one of the view's, if more than one.
+    reduced = (sides / pixels).clamp(min=1)
+    return _Windows(low.long(), around.long(), (around / reduced).round().clamp(min=1).long())
+
+
+def _extent(image: Tensor) -> Tensor:
+    return torch.tensor(image.shape[1:], dtype=torch.float64)
+
+
+def _one_by_one(images: Sequence[Tensor], boxes: Boxes, windows: _Windows, turned: bool, out: Tensor) -> None:
+    """View after view by torch's own filter, which looks at no pixel outside its reach: for a CPU."""
+    size = out.shape[2:]
+    inside = _inside(boxes, windows)
+    corners = zip(windows.low.tolist(), windows.sides.tolist(), windows.grid.tolist(), strict=True)
+    for i, (room, (low, sides, grid)) in enumerate(zip(out, corners, strict=True)):
+        view = images[i % len(images)][(slice(None), *(slice(a, a + s) for a, s in zip(low, sides, strict=True)))]
+        if grid != sides:
+            view = _resize(view, grid)
+        if turned:
+            view = _on_grid(view[None], windows.sides[i], inside[i : i + 1], size, _mode(size))[0]
+        else:
+            view = view.flip([1 + axis for axis, flip in enumerate(boxes.flip[i].tolist()) if flip])
+        room.copy_(view)
+
+
+def _by_products(images: Sequence[Tensor], boxes: Boxes, windows: _Windows, turned: bool, out: Tensor) -> None:
+    """All views by products with their filters as matrices: few large operations, for a GPU.
+
+    Smaller images are filled up with zeros, which no filter reaches. Views that are reduced to fewer pixels than others
+    repeat their last ones, as sampling beyond an edge would.
+    """
+    n, size = len(images), out.shape[2:]
+    each, channels, axes = len(out) // n, out.shape[1], len(size)
+    grid = windows.grid.amax(dim=0).tolist()
+    extent = [max(sides) for sides in zip(*(image.shape[1:] for image in images), strict=True)]
+    views = out.new_empty(*out.shape[:2], *grid) if turned else out
+    of_image = views.view(each, n, *views.shape[1:]).transpose(0, 1)
+    flip = torch.zeros_like(boxes.flip) if turned else boxes.flip
+    sent = torch.stack((windows.low, windows.sides, windows.grid, flip.long())).view(4, each, n, axes)
+    sent = sent.transpose(1, 2).to(out.device, non_blocking=True)
+    room = max(math.prod(extent[1:]) * grid[0], *(g * e for g, e in zip(grid, extent, strict=True)))
+    some = max(1, _HELD // (each * channels * room))
+    for first in range(0, n, some):
+        rows = slice(first, first + some)
+        filters = [_filters(sent[:, rows, :, a], *shape, out) for a, shape in enumerate(zip(grid, extent, strict=True))]
+        whole = out.new_zeros(len(filters[0]), channels, *extent)
+        for place, image in zip(whole, images[rows], strict=True):
+            place[(slice(None), *map(slice, image.shape[1:]))] = image
+        # Along the first axis all views of an image are one tall product.
+        x = filters[0].flatten(1, 2)[:, None] @ whole.flatten(3)
+        x = x.view(*whole.shape[:2], each, grid[0], *extent[1:])
+        for a in range(1, axes):
+            across = filters[a].mT  # (images, views, pixels of the image, of the view)
+            across = across.view(len(whole), 1, each, *[1] * (axes - 2), *across.shape[2:])
+            x = (x.movedim(3 + a, -1) @ across).movedim(-1, 3 + a)
+        of_image[rows] = x.transpose(1, 2)
+    if turned:
+        covered = windows.sides * torch.tensor(grid) / windows.grid
+        out.copy_(_on_grid(views, covered, _inside(boxes, windows), size, _mode(size)))
+
+
+def _filters(sent: Int[Tensor, "4 *n"], count: int, extent: int, like: Tensor) -> Float[Tensor, "*n count extent"]:
+    """Matrices along one axis that bring `sides` pixels from `low` on to `grid`, the last repeated up to `count`.
+
+    `sent` holds low, sides, grid and whether it is flipped, on the device. Cubic convolution (Keys 1981, a = -1/2)
+    stretched by how much is reduced, as Pillow and torch's `antialias` have it.
+    """
+    low, sides, grid, flip = sent[..., None]
+    place = torch.arange(count, device=like.device).minimum(grid - 1)
+    place = torch.where(flip.bool(), grid - 1 - place, place)
+    scale = sides.double() / grid
+    centre = low + (place + 0.5) * scale - 0.5
+    # Whole pixels apart: in float32 a centre far into an image would lose its fraction.
+    whole = centre.floor()
+    pixel = torch.arange(extent, device=like.device)
+    apart = (pixel - whole[..., None]).to(like.dtype).sub_((centre - whole)[..., None].to(like.dtype))
+    apart = apart.div_(scale.clamp(min=1)[..., None].to(like.dtype)).abs_()
+    near = (1.5 * apart - 2.5) * apart * apart + 1
+    far = ((-0.5 * apart + 2.5) * apart - 4) * apart + 2
+    weights = torch.where(apart < 1, near, torch.where(apart < 2, far, 0.0))
+    weights *= (pixel >= low[..., None]) & (pixel < (low + sides)[..., None])
+    return weights.div_(weights.sum(dim=-1, keepdim=True))
 
 
 def _resize(image: Tensor, size: Sequence[int]) -> Tensor:
@@ -85,41 +177,34 @@ def _resize(image: Tensor, size: Sequence[int]) -> Tensor:
     return plane.reshape(channels, *size)
 
 
-def _turned(image: Tensor, box: Boxes, size: Sequence[int]) -> Tensor:
-    shape, sides, centre = image.shape[1:], box.sides[0], box.centre[0].tolist()
-    half = ((_rotations(box.angle, len(shape))[0].abs() @ sides.flip(0)).flip(0) / 2).tolist()
-    low = [min(max(math.floor(c - h), 0), n - 1) for c, h, n in zip(centre, half, shape, strict=True)]
-    high = [max(min(math.ceil(c + h), n), a + 1) for c, h, n, a in zip(centre, half, shape, low, strict=True)]
-    window = [b - a for a, b in zip(low, high, strict=True)]
-    # Per axis: how many of the image's pixels go into one of the view's, if more than one.
-    reduced = [max(side / n, 1.0) for side, n in zip(sides.tolist(), size, strict=True)]
-    grid = [max(round(w / r), 1) for w, r in zip(window, reduced, strict=True)]
-    around = _cut(image, low, window)
-    if grid != window:
-        around = _resize(around, grid)
-    inside = Boxes(box.sides, box.centre - torch.tensor(low), box.flip, box.angle)
-    return _on_grid(around[None], window, inside, size, "bicubic" if len(size) == 2 else "bilinear")[0]
+def _inside(boxes: Boxes, windows: _Windows) -> Boxes:
+    return Boxes(boxes.sides, boxes.centre - windows.low, boxes.flip, boxes.angle)
+
+
+def _mode(size: Sequence[int]) -> str:
+    return "bicubic" if len(size) == 2 else "bilinear"
 
 
 def _rotations(angle: Tensor, axes: int) -> Tensor:
     """Matrices (n, axes, axes) that turn x towards y; axes in the order x, y, z."""
-    turn = torch.eye(axes).repeat(len(angle), 1, 1)
+    turn = torch.eye(axes, dtype=angle.dtype).repeat(len(angle), 1, 1)
     turn[:, 0, 0] = turn[:, 1, 1] = torch.cos(angle)
     turn[:, 1, 0] = torch.sin(angle)
     turn[:, 0, 1] = -turn[:, 1, 0]
     return turn
 
 
-def _on_grid(images: Tensor, extent: Sequence[int], boxes: Boxes, size: Sequence[int], mode: str) -> Tensor:
+def _on_grid(images: Tensor, extent: Tensor, boxes: Boxes, size: Sequence[int], mode: str) -> Tensor:
     """One sample of an image for each pixel of its views; all views of an image are sampled as one long picture.
 
-    `extent` is the shape of the images in the pixels in which the boxes are given.
+    `extent` (a,), or (n, a) of each view, is the shape of the images in the pixels in which the boxes are given.
     """
     n, axes, device = len(images), len(size), images.device
     # grid_sample's axes are x, y, z and its unit is half the image: the reverse of a shape's order, in pixels.
-    shape = torch.tensor(extent).flip(0)
+    shape = extent.flip(-1).float()
     signed = torch.where(boxes.flip, -boxes.sides, boxes.sides).flip(1)
-    linear = (_rotations(boxes.angle, axes) @ torch.diag_embed(signed) / shape[:, None]).to(device, non_blocking=True)
+    linear = _rotations(boxes.angle, axes) @ torch.diag_embed(signed) / shape[..., None]
+    linear = linear.to(device, non_blocking=True)
     grid = (boxes.centre.flip(1) * 2 / shape - 1).to(device, non_blocking=True).view(-1, *[1] * axes, axes)
     for j, pixels in enumerate(reversed(size)):
         place = (torch.arange(pixels, device=device) * 2 + 1) / pixels - 1

@@ -20,7 +20,7 @@ from ssl_core._ffn import gated_width
 from ssl_core._flops import _kept
 from ssl_core._objective import Network
 from ssl_core._sizes import Size, axes_of, patch_grid, per_axis
-from ssl_core._targets import CHUNK
+from ssl_core._targets import GPU_CHUNK
 from ssl_core._vit import VisionTransformer
 
 _FULL = 4  # bytes of float32: weights, gradients, the residual stream and losses, whatever the autocast
@@ -114,7 +114,8 @@ def step_memory(config: Config, processes: int = 1, step: int = 0) -> dict[str, 
     # Of each head: the student's prototypes and their unscaled product, the teacher's; and a gradient for each loss.
     tables = 3 * (prototypes + (patch_prototypes if head.separate else 0)) + 2 * prototypes + patch_prototypes
     tables *= _FULL
-    passing = _FULL * (head.prototypes * images * (4 + crops.local_count) + 4.0 * CHUNK)
+    logits = min(GPU_CHUNK, masked * (head.ibot_prototypes or head.prototypes))
+    passing = _FULL * (head.prototypes * images * (4 + crops.local_count) + 4.0 * logits)
 
     parts = {
         "parameters": share,

@@ -22,15 +22,26 @@ if TYPE_CHECKING:
     from jaxtyping import Float
 
 CHUNK = 6 << 20
-"""Logits that are held at a time, 24 MiB in float32: below what C libraries map anew for each tensor."""
+"""Logits that a CPU holds at a time, 24 MiB in float32: below what C libraries map anew for each tensor."""
 
-_REMEMBERED = 5 << 24
-"""Logits that Sinkhorn-Knopp holds on to over its iterations, 320 MiB in float32; the others are computed again."""
+GPU_CHUNK = 64 << 20
+"""The same of a GPU, 256 MiB: so many that it computes for longer than it takes to be told what."""
+
+_REMEMBERED, _GPU_REMEMBERED = 5 << 24, 1 << 30
+"""Logits that Sinkhorn-Knopp holds on to over its iterations, 320 MiB or 4 GiB; the others are computed again.
+
+A GPU has that room at this time: what the student keeps for its backward pass comes later.
+"""
 
 
-def row_chunks(rows: int, columns: int) -> Iterator[slice]:
-    """Slices of at most `CHUNK` elements, of one row at least."""
-    step = max(1, CHUNK // max(columns, 1))
+def chunk(device: torch.device) -> int:
+    """Logits that are held at a time on a device."""
+    return CHUNK if device.type == "cpu" else GPU_CHUNK
+
+
+def row_chunks(rows: int, columns: int, device: torch.device) -> Iterator[slice]:
+    """Slices of at most `chunk` elements, of one row at least."""
+    step = max(1, chunk(device) // max(columns, 1))
     for start in range(0, rows, step):
         yield slice(start, min(start + step, rows))
 
@@ -40,8 +51,9 @@ def scores(
 ) -> Float[Tensor, "n k"]:
     """Logits / temperature + bias (k,), a fresh matrix in full precision; bias and scale come in with the product."""
     if torch.is_autocast_enabled(rows.device.type) or rows.dtype not in (torch.float32, torch.float64):
-        product = full_precision(nn.functional.linear(rows, prototypes)).div_(temperature)
-        return product if bias is None else product.add_(bias)
+        product = nn.functional.linear(rows, prototypes)
+        shift = torch.zeros(1, device=rows.device) if bias is None else bias
+        return torch.add(shift, product, alpha=1 / temperature)  # of both precisions the full one
     return nn.functional.linear(rows / temperature, prototypes, bias)
 
 
@@ -52,7 +64,7 @@ class Logits:
         self._rows, self._prototypes = rows, prototypes
         self.shape = (len(rows), len(prototypes))
         self._kept: Tensor | None = None
-        if len(rows) * len(prototypes) <= CHUNK:
+        if len(rows) * len(prototypes) <= chunk(rows.device):
             self._kept = full_precision(nn.functional.linear(rows, prototypes))
 
     def scaled(self, which: slice, temperature: float, bias: Tensor) -> Float[Tensor, "m k"]:
@@ -136,13 +148,14 @@ def sinkhorn_bias(logits: Logits, temperature: float, iterations: int = 3) -> Te
     # A factor for each column is only another start of its scale: taking out a bound keeps exp from overflowing.
     shift = -logits.most() / temperature
     scale: Tensor = torch.ones_like(shift)
-    chunks = list(row_chunks(*logits.shape))
+    chunks = list(row_chunks(*logits.shape, scale.device))
+    most = _REMEMBERED if scale.device.type == "cpu" else _GPU_REMEMBERED
     remembered: list[Tensor] = []
     for iteration in range(iterations):
         sums = torch.zeros_like(scale)
         for i, rows in enumerate(chunks):
             plan = remembered[i] if i < len(remembered) else logits.scaled(rows, temperature, shift).exp_()
-            if i == len(remembered) and rows.stop * len(scale) <= _REMEMBERED:
+            if i == len(remembered) and rows.stop * len(scale) <= most:
                 remembered.append(plan)
             with in_full(plan):
                 sums += plan.sum(dim=0) if iteration == 0 else (1 / (plan @ scale)) @ plan
