@@ -157,8 +157,8 @@ def _filters(sent: Int[Tensor, "4 *n"], count: int, extent: int, like: Tensor) -
     # Whole pixels apart: in float32 a centre far into an image would lose its fraction.
     whole = centre.floor()
     pixel = torch.arange(extent, device=like.device)
-    apart = (pixel - whole[..., None]).to(like.dtype).sub_((centre - whole)[..., None].to(like.dtype))
-    apart = apart.div_(scale.clamp(min=1)[..., None].to(like.dtype)).abs_()
+    rest, reach = (part[..., None].to(like.dtype) for part in (centre - whole, scale.clamp(min=1)))
+    apart = (pixel - whole[..., None].to(like.dtype)).sub_(rest).div_(reach).abs_()
     near = (1.5 * apart - 2.5) * apart * apart + 1
     far = ((-0.5 * apart + 2.5) * apart - 4) * apart + 2
     weights = torch.where(apart < 1, near, torch.where(apart < 2, far, 0.0))
