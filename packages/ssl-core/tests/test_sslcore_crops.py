@@ -3,11 +3,13 @@
 import math
 from collections.abc import Callable
 
+import numpy as np
 import pytest
 import ssl_core
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from PIL import Image
 from ssl_core import _resample
 from ssl_core._crops import _boxes, _draw_places
 from ssl_core._distort import Looks, blur, distort, draw_looks
@@ -118,6 +120,7 @@ def test_views_equal_torchvisions_operations_on_the_same_draws(preset: str) -> N
     [
         ([(40, 50), (61, 30), (33, 33)], (32, 20)),
         ([(12, 30, 31), (20, 40, 20)], (8, 16, 12)),
+        ([(1, 9), (40, 3), (5, 1)], (18, 7)),
     ],
 )
 def test_a_gpus_products_make_the_views_that_torchs_filter_makes(
@@ -134,6 +137,13 @@ def test_a_gpus_products_make_the_views_that_torchs_filter_makes(
         made.append(torch.full((3 * len(images), 2, *size), torch.nan))
         way(images, boxes, windows, turned, made[-1])
     assert (made[0] - made[1]).abs().max() <= 2e-5
+
+
+def test_one_column_is_resized_as_pillow_does() -> None:
+    image = noise(1, 14, 3)
+    want = Image.fromarray(image[0].numpy()).resize((1, 18), Image.Resampling.BICUBIC)
+    got = resampled(bicubic, image, one_box(image), (18, 1))
+    assert (got[0, 0] - torch.from_numpy(np.array(want)).clamp(0, 1)).abs().max() <= 1e-5
 
 
 @pytest.mark.parametrize("contrast_first", [False, True])

@@ -165,10 +165,12 @@ class Waits(HostReads):
 
 @pytest.mark.parametrize("preset", ["radiograph", "dinov2"])
 @pytest.mark.parametrize("resampling", ["bicubic", "bilinear"])
-def test_views_are_made_without_waiting_for_the_device(preset: str, resampling: str) -> None:
+def test_views_are_made_and_encoded_without_waiting_for_the_device(preset: str, resampling: str) -> None:
     settings = config(f"crops.preset={preset}", f"crops.resampling={resampling}")
+    encoder = ssl_core.build(settings).to("meta").student.backbone
     with Waits() as waits:  # the meta device computes nothing, so whoever asked it for a value would fail
         batch = ssl_core.make_batch(settings, images(), 0, device="meta")[1]
+        encoder(batch.local_crops)  # their positions are resized
     assert batch.global_crops.is_meta
     assert waits.found == []
 

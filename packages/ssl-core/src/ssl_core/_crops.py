@@ -35,7 +35,7 @@ def make_crops(
     """Two global and `local_count` local views of each image, crop-major and normalised.
 
     Where `images` are those from `first` on of a batch of `total`, shared by several processes, their views are the
-    ones that they have in the whole batch. An image smaller than a view is enlarged.
+    ones that they have in the whole batch, on a GPU up to rounding. An image smaller than a view is enlarged.
     """
     total = len(images) if total is None else total
     axes = images[0].ndim - 1

@@ -63,7 +63,7 @@ def _chunk(
 
 @functools.cache
 def _compiled() -> Callable[..., tuple[Tensor, Tensor]]:
-    return torch.compile(_chunk, fullgraph=True)
+    return torch.compile(_chunk)
 
 
 class _CrossEntropy(torch.autograd.Function):

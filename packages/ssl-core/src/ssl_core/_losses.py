@@ -6,7 +6,8 @@ initialisation class tokens differ by 1e-5 and half precision would see duplicat
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from contextlib import AbstractContextManager, nullcontext
+from typing import TYPE_CHECKING, Any
 
 import torch
 import torch.nn.functional as F
@@ -21,9 +22,9 @@ def full_precision(x: Tensor) -> Tensor:
     return x if x.dtype == torch.float64 else x.float()
 
 
-def in_full(x: Tensor) -> torch.autocast:
+def in_full(x: Tensor) -> AbstractContextManager[Any]:
     """Within it products keep their precision, which autocast would lower whatever the factors'."""
-    return torch.autocast(x.device.type, enabled=False)
+    return nullcontext() if x.is_meta else torch.autocast(x.device.type, enabled=False)
 
 
 def koleo(x: Float[Tensor, "b d"]) -> Float[Tensor, ""]:

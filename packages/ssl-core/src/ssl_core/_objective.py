@@ -79,9 +79,11 @@ class SelfDistillation(nn.Module):
         Centring and Sinkhorn-Knopp are over all of them, as if they were one batch.
         """
         teacher = self.teacher
-        features = [teacher.backbone(batch.global_crops) for batch in batches]
-        classes = [f.cls for f in features]
-        patches = [f.patches.flatten(0, 1)[batch.masked] for f, batch in zip(features, batches, strict=True)]
+        classes, patches = [], []
+        for batch in batches:
+            seen = teacher.backbone(batch.global_crops)
+            classes.append(seen.cls)
+            patches.append(seen.patches.flatten(0, 1)[batch.masked])
         of_classes = self._targets(teacher.dino_head, torch.cat(classes), self.dino_centre, temperature)
         of_patches = self._targets(teacher.patch_head, torch.cat(patches), self.ibot_centre, temperature)
         sizes = [len(c) for c in classes], [len(p) for p in patches]

@@ -44,17 +44,18 @@ def interpolate_pos_embed(
     places = work[0, 1:].T.unflatten(1, tuple(learned))
     with in_full(places):
         for n, m in zip(grid, learned, strict=True):
-            weights = _weights(n, m, len(grid), offset, antialias, work.device).to(places.dtype)
+            weights = _weights(n, m, len(grid), offset, antialias).to(places.dtype)
+            weights = weights.to(places.device, non_blocking=True)
             places = torch.tensordot(places, weights, dims=([1], [0]))  # the axis that was first becomes the last
     return torch.cat((work[:, :1], places.flatten(1).T[None]), dim=1).to(table.dtype)
 
 
-def _weights(n: int, m: int, axes: int, offset: float, antialias: bool, device: torch.device) -> Float[Tensor, "m n"]:
+def _weights(n: int, m: int, axes: int, offset: float, antialias: bool) -> Float[Tensor, "m n"]:
     """What each of n places takes from m along one axis: torch's own interpolation of m places that are 1 in turn.
 
     Written as products the gradient of a table has the same bits each time, which torch's has not on a GPU.
     """
-    turns = torch.eye(m, dtype=torch.float64, device=device)
+    turns = torch.eye(m, dtype=torch.float64)
     if axes == 3:
         return F.interpolate(turns[None], size=n, mode="linear")[0]
     along: dict[str, tuple[float, float]] = {"scale_factor": ((n + offset) / m, 1.0)} if offset else {"size": (n, m)}

@@ -15,6 +15,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ssl_core._losses import in_full
+
 if TYPE_CHECKING:
     from jaxtyping import Bool, Float, Int
 
@@ -47,13 +49,14 @@ class _Windows:
 def bicubic(images: Sequence[Tensor], boxes: Boxes, out: Float[Tensor, "n c *axes"]) -> None:
     """Boxes into `out` by a cubic filter that widens where pixels are reduced, so that nothing aliases; in [0, 1].
 
-    Box i is of image i modulo their number. Boxes that are not turned are cut at whole pixels, and equal torchvision's
-    `resized_crop`. Others are first reduced in the box around them, then sampled once on their grid.
+    Box i is of image i modulo their number. Where none is turned they are cut at whole pixels, and equal torchvision's
+    `resized_crop`. Otherwise each is first reduced in the box around it, then sampled once on its grid.
     """
     turned = bool(boxes.angle.any())
     windows = _windows(images, boxes, out.shape[2:], turned)
     make = _one_by_one if out.device.type == "cpu" else _by_products
-    make(images, boxes, windows, turned, out)
+    with in_full(out):
+        make(images, boxes, windows, turned, out)
     out.clamp_(0, 1)
 
 
@@ -116,16 +119,17 @@ def _by_products(images: Sequence[Tensor], boxes: Boxes, windows: _Windows, turn
     n, size = len(images), out.shape[2:]
     each, channels, axes = len(out) // n, out.shape[1], len(size)
     grid = windows.grid.amax(dim=0).tolist()
-    extent = [max(sides) for sides in zip(*(image.shape[1:] for image in images), strict=True)]
     views = out.new_empty(*out.shape[:2], *grid) if turned else out
     of_image = views.view(each, n, *views.shape[1:]).transpose(0, 1)
     flip = torch.zeros_like(boxes.flip) if turned else boxes.flip
     sent = torch.stack((windows.low, windows.sides, windows.grid, flip.long())).view(4, each, n, axes)
     sent = sent.transpose(1, 2).to(out.device, non_blocking=True)
+    extent = _common(images)
     room = max(math.prod(extent[1:]) * grid[0], *(g * e for g, e in zip(grid, extent, strict=True)))
-    some = max(1, _HELD // (each * channels * room))
+    some = max(1, _HELD // (channels * max(each * room, math.prod(extent))))
     for first in range(0, n, some):
         rows = slice(first, first + some)
+        extent = _common(images[rows])
         filters = [_filters(sent[:, rows, :, a], *shape, out) for a, shape in enumerate(zip(grid, extent, strict=True))]
         whole = out.new_zeros(len(filters[0]), channels, *extent)
         for place, image in zip(whole, images[rows], strict=True):
@@ -143,6 +147,10 @@ def _by_products(images: Sequence[Tensor], boxes: Boxes, windows: _Windows, turn
         out.copy_(_on_grid(views, covered, _inside(boxes, windows), size, _mode(size)))
 
 
+def _common(images: Sequence[Tensor]) -> list[int]:
+    return [max(sides) for sides in zip(*(image.shape[1:] for image in images), strict=True)]
+
+
 def _filters(sent: Int[Tensor, "4 *n"], count: int, extent: int, like: Tensor) -> Float[Tensor, "*n count extent"]:
     """Matrices along one axis that bring `sides` pixels from `low` on to `grid`, the last repeated up to `count`.
 
@@ -152,13 +160,13 @@ def _filters(sent: Int[Tensor, "4 *n"], count: int, extent: int, like: Tensor) -
     low, sides, grid, flip = sent[..., None]
     place = torch.arange(count, device=like.device).minimum(grid - 1)
     place = torch.where(flip.bool(), grid - 1 - place, place)
-    scale = sides.double() / grid
-    centre = low + (place + 0.5) * scale - 0.5
-    # Whole pixels apart: in float32 a centre far into an image would lose its fraction.
-    whole = centre.floor()
+    # (place + 1/2) sides / grid - 1/2 pixels from `low`, in whole pixels and a rest: far into an image float32 would
+    # lose the rest, and not every device has float64.
+    twice = (2 * place + 1) * sides - grid
+    whole = twice.div(2 * grid, rounding_mode="floor")
     pixel = torch.arange(extent, device=like.device)
-    rest, reach = (part[..., None].to(like.dtype) for part in (centre - whole, scale.clamp(min=1)))
-    apart = (pixel - whole[..., None].to(like.dtype)).sub_(rest).div_(reach).abs_()
+    rest, reach = (twice - whole * 2 * grid) / (2 * grid), (sides / grid).clamp(min=1)
+    apart = (pixel - (low + whole)[..., None].to(like.dtype)).sub_(rest[..., None]).div_(reach[..., None]).abs_()
     near = (1.5 * apart - 2.5) * apart * apart + 1
     far = ((-0.5 * apart + 2.5) * apart - 4) * apart + 2
     weights = torch.where(apart < 1, near, torch.where(apart < 2, far, 0.0))
@@ -171,10 +179,15 @@ def _resize(image: Tensor, size: Sequence[int]) -> Tensor:
     channels = image.shape[0]
     if len(size) == 3:
         flat = image.reshape(1, channels, image.shape[1], -1)
-        flat = F.interpolate(flat, size=(size[0], flat.shape[-1]), mode="bicubic", antialias=True)
+        flat = _cubic(flat, (size[0], flat.shape[-1]))
         image = flat.reshape(channels * size[0], *image.shape[2:])
-    plane = F.interpolate(image[None], size=tuple(size[-2:]), mode="bicubic", antialias=True)
-    return plane.reshape(channels, *size)
+    return _cubic(image[None], size[-2:]).reshape(channels, *size)
+
+
+def _cubic(plane: Float[Tensor, "1 c h w"], size: Sequence[int]) -> Tensor:
+    if size[1] == 1:  # torch mixes up the axes of one column
+        return F.interpolate(plane.mT, size=(1, size[0]), mode="bicubic", antialias=True).mT
+    return F.interpolate(plane, size=tuple(size), mode="bicubic", antialias=True)
 
 
 def _inside(boxes: Boxes, windows: _Windows) -> Boxes:

@@ -20,7 +20,7 @@ from ssl_core._ffn import gated_width
 from ssl_core._flops import _kept
 from ssl_core._objective import Network
 from ssl_core._sizes import Size, axes_of, patch_grid, per_axis
-from ssl_core._targets import GPU_CHUNK
+from ssl_core._targets import GPU_CHUNK, GPU_REMEMBERED
 from ssl_core._vit import VisionTransformer
 
 _FULL = 4  # bytes of float32: weights, gradients, the residual stream and losses, whatever the autocast
@@ -109,13 +109,20 @@ def step_memory(config: Config, processes: int = 1, step: int = 0) -> dict[str, 
     of_global, block_global = _pass(config, crops.global_size, 2 * images, width)
     of_local, block_local = _pass(config, crops.local_size, images * crops.local_count, width)
     prototypes = head.prototypes * head.bottleneck
-    patch_prototypes = (head.ibot_prototypes or head.prototypes) * (head.ibot_bottleneck or head.bottleneck)
+    columns = head.ibot_prototypes or head.prototypes
+    patch_prototypes = columns * (head.ibot_bottleneck or head.bottleneck)
     per_row = width * (model.embed_dim + 2 * head.hidden * (head.layers - 1)) + 4 * _FULL * head.bottleneck
     # Of each head: the student's prototypes and their unscaled product, the teacher's; and a gradient for each loss.
     tables = 3 * (prototypes + (patch_prototypes if head.separate else 0)) + 2 * prototypes + patch_prototypes
     tables *= _FULL
-    logits = min(GPU_CHUNK, masked * (head.ibot_prototypes or head.prototypes))
-    passing = _FULL * (head.prototypes * images * (4 + crops.local_count) + 4.0 * logits)
+    logits = min(GPU_CHUNK, masked * columns)
+    of_views = min(GPU_CHUNK, images * max(2, crops.local_count) * head.prototypes)  # their targets are there already
+    passing = _FULL * (head.prototypes * images * (4 + crops.local_count) + max(4.0 * logits, 2.0 * of_views))
+    # Targets are of all micro-batches: logits that fit into a chunk stay, and Sinkhorn-Knopp's plan does for a while.
+    wanted = [train.accumulate * n for n in (2 * images * head.prototypes, masked * columns)]
+    targets = _FULL * sum(n for n in wanted if n <= GPU_CHUNK)
+    plan = min(GPU_REMEMBERED, max(wanted)) + 3 * logits if config.loss.centring == "sinkhorn_knopp" else 0
+    taught = targets + _FULL * (prototypes + patch_prototypes + plan) + wanted[1] / columns * per_row
 
     parts = {
         "parameters": share,
@@ -128,7 +135,7 @@ def step_memory(config: Config, processes: int = 1, step: int = 0) -> dict[str, 
         "student_local": of_local,
         "heads": (rows + masked) * per_row,
         "block": max(block_global, block_local),
-        "loss": tables + passing,
+        "loss": tables + targets + passing,
     }
     held = sum(parts[part] for part in ("parameters", "optimiser", "teacher", "exchange"))
     copies, gradients = parts["copies"], parts["gradients"]
@@ -136,7 +143,8 @@ def step_memory(config: Config, processes: int = 1, step: int = 0) -> dict[str, 
     kept = of_global + of_local + parts["heads"] + tables
     before = gradients if train.accumulate > 1 else 0.0  # of the micro-batches before
     moments = (
-        before + kept + copies + passing,  # the loss
+        taught,
+        before + kept + copies + targets + passing,  # the loss
         before + kept + later + block_local,  # the backward pass begins with the local crops
         gradients + of_global + later + block_global,
     )

@@ -27,10 +27,10 @@ CHUNK = 6 << 20
 GPU_CHUNK = 64 << 20
 """The same of a GPU, 256 MiB: so many that it computes for longer than it takes to be told what."""
 
-_REMEMBERED, _GPU_REMEMBERED = 5 << 24, 1 << 30
+REMEMBERED, GPU_REMEMBERED = 5 << 24, 1 << 30
 """Logits that Sinkhorn-Knopp holds on to over its iterations, 320 MiB or 4 GiB; the others are computed again.
 
-A GPU has that room at this time: what the student keeps for its backward pass comes later.
+A GPU has that room at this time: what the student keeps for its backward pass comes later, its gradients are gone.
 """
 
 
@@ -60,11 +60,11 @@ def scores(
 class Logits:
     """A product of n rows and k prototypes, computed again in chunks unless it fits into one."""
 
-    def __init__(self, rows: Float[Tensor, "n d"], prototypes: Float[Tensor, "k d"]) -> None:
+    def __init__(self, rows: Float[Tensor, "n d"], prototypes: Float[Tensor, "k d"], *, keep: bool = True) -> None:
         self._rows, self._prototypes = rows, prototypes
         self.shape = (len(rows), len(prototypes))
         self._kept: Tensor | None = None
-        if len(rows) * len(prototypes) <= chunk(rows.device):
+        if keep and len(rows) * len(prototypes) <= chunk(rows.device):
             self._kept = full_precision(nn.functional.linear(rows, prototypes))
 
     def scaled(self, which: slice, temperature: float, bias: Tensor) -> Float[Tensor, "m k"]:
@@ -84,7 +84,11 @@ class Logits:
         """The same for runs of rows."""
         if len(sizes) == 1:
             return [self]
-        return [Logits(rows, self._prototypes) for rows in self._rows.split(list(sizes))]
+        parts = [Logits(rows, self._prototypes, keep=False) for rows in self._rows.split(list(sizes))]
+        if self._kept is not None:
+            for part, kept in zip(parts, torch.split(self._kept, list(sizes)), strict=True):
+                part._kept = kept
+        return parts
 
     def column_sums(self) -> Tensor:
         """Sums over rows (k,), without the matrix: summing and multiplying commute."""
@@ -149,7 +153,7 @@ def sinkhorn_bias(logits: Logits, temperature: float, iterations: int = 3) -> Te
     shift = -logits.most() / temperature
     scale: Tensor = torch.ones_like(shift)
     chunks = list(row_chunks(*logits.shape, scale.device))
-    most = _REMEMBERED if scale.device.type == "cpu" else _GPU_REMEMBERED
+    most = REMEMBERED if scale.device.type == "cpu" else GPU_REMEMBERED
     remembered: list[Tensor] = []
     for iteration in range(iterations):
         sums = torch.zeros_like(scale)

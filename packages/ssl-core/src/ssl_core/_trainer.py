@@ -231,9 +231,9 @@ class Trainer:
         autocast = self._autocast()
         temperature, count = values["teacher_temperature"], len(batches)
         self.model.renew_anchor(self.step)
+        self.optimizer.zero_grad(set_to_none=True)
         with autocast:
             targets = self.model.teach(batches, temperature)
-        self.optimizer.zero_grad(set_to_none=True)
         outputs = []
         for i, (batch, target) in enumerate(zip(batches, targets, strict=True)):
             with torch.random.fork_rng(devices=[]), exchanging(self._spread, i == count - 1):
