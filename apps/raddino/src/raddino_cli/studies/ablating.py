@@ -7,6 +7,8 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from raddino_cli.studies.analysis import Analysis, analyse
 from raddino_cli.studies.budget import fit_budget, keep_budget
 from raddino_cli.studies.runs import expand, run_all
@@ -38,7 +40,7 @@ def ablate(
     if budget is not None:
         keep_budget(asked, study, out, budget)
     found = analyse(study, run_all(study, stages, workers=workers), replicates=replicates)
-    return study, found, write_study(study, found, out, _versions())
+    return study, found, write_study(study, found, out, _versions() | _machine())
 
 
 def open_folder(study: Study, out: Path, *, budget: float | None = None, fresh: bool = False) -> Stages:
@@ -55,6 +57,12 @@ def open_folder(study: Study, out: Path, *, budget: float | None = None, fresh: 
 
 def _versions() -> dict[str, str]:
     return {name: version(name) for name in (*PACKAGES, "torch")}
+
+
+def _machine() -> dict[str, str]:
+    """What numbers depend on besides: rounding differs with threads and devices."""
+    device = torch.cuda.get_device_name() if torch.cuda.is_available() else "CPU"
+    return {"device": device, "threads": str(torch.get_num_threads())}
 
 
 def _contents(study: Study) -> dict[str, str]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import math
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -18,6 +19,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import ssl_core
 
 from raddino_cli.console import bar, say
@@ -162,6 +164,55 @@ def _refuse_beside_encoder(settings: Settings, config: ssl_core.Config) -> None:
     others |= {"model.whitening": config.model.whitening} if config.model.whitening else {}
     if settings["pretrain.encoder"] and others:
         raise ValueError(f"pretrain.encoder: expected none of what is for the recipe's encoder, got {others}")
+
+
+@dataclass(frozen=True)
+class Trained:
+    """How the runs of some levels were trained, and where their training ended."""
+
+    levels: Levels
+    objective: str
+    batch_size: int
+    rate: float
+    """At its peak."""
+    steps: int
+    operations: float
+    """Relative to the base's, of all steps."""
+    loss: float
+    """At the end, the mean over seeds; nan where nothing was written."""
+
+
+def trained(study: Study, out: Path) -> list[Trained]:
+    """That of each combination of levels, but for those that differ from the base in the evaluation alone."""
+    runs = expand(study)
+    found = []
+    for first in runs[: len(runs) // len(study.seeds)]:
+        if first.levels != runs[0].levels and first.name == runs[0].name:
+            continue
+        ends = [_last_loss(out / "runs" / run.name) for run in runs if run.levels == first.levels]
+        objective, size, rate = _objective(first.settings)
+        steps, cost = first.settings["train.steps"], first.cost / runs[0].cost
+        found.append(Trained(first.levels, objective, size, rate, steps, cost, float(np.mean(ends))))
+    return found
+
+
+def _objective(settings: Settings) -> tuple[str, int, float]:
+    """Its name and own settings, the batch and the rate."""
+    config = config_of(settings)
+    if settings["pretrain.method"] == "text":
+        pairs = pairs_of(settings)
+        words = f"InfoNCE, temperature {pairs.temperature:g} at the start, {pairs.length} words"
+        return words, pairs.batch_size, pairs.learning_rate
+    loss = config.loss
+    parts = {"DINO": loss.dino_weight, "iBOT": loss.ibot_weight, "KoLeo": loss.koleo_weight, "Gram": loss.gram_weight}
+    rate = config.optim.base_lr * math.sqrt(config.train.batch_size / 1024)
+    return " + ".join(name for name, weight in parts.items() if weight), config.train.batch_size, rate
+
+
+def _last_loss(folder: Path) -> float:
+    log = folder / "metrics.jsonl"
+    lines = log.read_text("utf-8").splitlines() if log.exists() else []
+    return float(json.loads(lines[-1])["loss"]) if lines else math.nan
 
 
 def run_all(study: Study, stages: Stages, *, workers: int | None = None) -> dict[tuple[Levels, int], Measured]:

@@ -14,7 +14,7 @@ from raddino_probes import Result, render_models
 from raddino_cli.console import finite
 from raddino_cli.plots import curves, intervals
 from raddino_cli.studies.analysis import Analysis, Effect, signed
-from raddino_cli.studies.runs import expand
+from raddino_cli.studies.runs import Trained, expand, trained
 from raddino_cli.studies.study import DEFAULTS, Factor, Settings, Study, scale_of, to_toml
 from raddino_cli.work.stages import named, write_text
 
@@ -24,7 +24,7 @@ COLUMNS = ["in", "metric", "level", "value (95 %)", "difference (95 %)", "of eac
 
 def write_study(study: Study, found: Analysis, out: Path, versions: dict[str, str]) -> dict[str, Any]:
     """Write all of them; returns what `results.json` holds."""
-    public = without_paths(study)
+    public, ways = without_paths(study), trained(study, out)
     results: dict[str, Any] = finite(
         {
             "format": 1,
@@ -33,6 +33,7 @@ def write_study(study: Study, found: Analysis, out: Path, versions: dict[str, st
             "verdicts": [asdict(verdict) for verdict in found.verdicts],
             "effects": [asdict(effect) for effect in found.effects],
             "laws": [asdict(law) for law in found.laws],
+            "trained": [asdict(way) for way in ways],
             "versions": versions,
         }
     )
@@ -40,7 +41,7 @@ def write_study(study: Study, found: Analysis, out: Path, versions: dict[str, st
         write_text(out / plot_name(factor), _plot(factor, found))
     write_text(out / "study.toml", to_toml(public))
     write_text(out / "results.json", json.dumps(results, indent=1) + "\n")
-    write_text(out / "results.md", markdown(study, found, versions))
+    write_text(out / "results.md", markdown(study, found, ways, versions))
     by_factor = {factor.name: levels_of(factor, found) for factor in study.factors}
     write_text(out / "results.tex", "\n".join(render_models(of, "latex") for of in by_factor.values()))
     every = {f"{name}={level}": of for name, levels in by_factor.items() for level, of in levels.items()}
@@ -97,11 +98,18 @@ def sentences(found: Analysis, factor: Factor) -> list[str]:
     for law in (law for law in found.laws if law.factor == factor.name):
         b = law.exponent
         ends = "" if math.isnan(b.low) else f" ({b.low:.3f} to {b.high:.3f})"
-        said.append(f"In {law.on} the error falls as {law.scale} to the power of -b, b = {b.value:.3f}{ends}.")
+        way = (
+            "the error falls"
+            if b.low > 0
+            else "the error rises"
+            if b.high < 0
+            else "can't tell whether the error falls"
+        )
+        said.append(f"In {law.on} {way}: it goes as {law.scale} to the power of -b, b = {b.value:.3f}{ends}.")
     return said
 
 
-def markdown(study: Study, found: Analysis, versions: dict[str, str]) -> str:
+def markdown(study: Study, found: Analysis, ways: list[Trained], versions: dict[str, str]) -> str:
     """The study's page."""
     public, steps = without_paths(study), expand(study)[0].settings["train.steps"]
     parts = [f"# {study.title}", study.question, _set_up(public, steps)]
@@ -115,9 +123,30 @@ def markdown(study: Study, found: Analysis, versions: dict[str, str]) -> str:
         lines += ["| " + " | ".join(word.replace("|", "\\|") for word in row) + " |" for row in rows(mine)]
         said = "\n".join(f"- {sentence}" for sentence in sentences(found, factor))
         parts += [f"## {factor.name}", said, f"![{factor.name}]({plot_name(factor)})", "\n".join(lines)]
+    parts += ["## How they were trained", _training(ways)]
     used = ", ".join(f"{name} {version}" for name, version in versions.items())
-    parts += ["## Again", f"`raddino ablate study.toml`, with {used}:", f"```toml\n{to_toml(public).strip()}\n```"]
+    both = list(zip(_tables(study), _tables(public), strict=True))
+    lacking = [key for key in _PATHS if any(own.get(key) != of.get(key) for own, of in both)]
+    back = f" Put the whole path back in {', '.join(lacking)}: it is not told here." if lacking else ""
+    again = f"`raddino ablate study.toml`, with {used}.{back}"
+    parts += ["## Again", again, f"```toml\n{to_toml(public).strip()}\n```"]
     return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def _training(ways: list[Trained]) -> str:
+    base = ways[0].levels
+    names = ["run", "objective", "batch", "rate", "steps", "operations", "loss at the end"]
+    lines = ["| " + " | ".join(names) + " |", "|---" * len(names) + "|"]
+    for way in ways:
+        own = [level for level, of in zip(way.levels, base, strict=True) if level != of] or ["base"]
+        loss = "" if math.isnan(way.loss) else f"{way.loss:.3f}"
+        cells = [", ".join(own), way.objective, str(way.batch_size), f"{way.rate:.2g}", str(way.steps)]
+        lines.append("| " + " | ".join([*cells, f"{way.operations:.2f}", loss]) + " |")
+    return "\n".join(lines)
+
+
+def _tables(study: Study) -> list[Settings]:
+    return [study.base, *(of for factor in study.factors for of in factor.levels.values())]
 
 
 def _set_up(study: Study, steps: int) -> str:
