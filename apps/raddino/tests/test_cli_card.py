@@ -54,6 +54,7 @@ def test_what_no_file_tells_is_said_to_be_unknown(raddino: Run, place: Path) -> 
     for words in ("**Unknown**: sex, age and view", "**Not evaluated.**", "License: not stated", "2 of 2"):
         assert words in text
     assert "not a medical device" in text
+    assert "self-distillation (DINO + iBOT + KoLeo)" in text
     assert (place / "first" / "config.toml").read_text().strip() in text
     found = ModelCard(text).data
     assert (found.library_name, found.license, found.eval_results) == ("transformers", None, None)

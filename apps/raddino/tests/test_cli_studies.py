@@ -302,8 +302,16 @@ def test_every_built_in_study_fits_its_recipe_and_reads_back_as_the_same(name: s
         (("masks = []", 'masks = ["Sex"]'), "got Sex as probe and as mask"),
         (('name = "share"', 'name = "Objective"'), "different names, got objective, Objective"),
         (("{pretrain.share = 0.25}", "{pretrain.share = 1.0}"), "both, quarter sets nothing of its own"),
-        (("pretrain.share = 0.25", "pretrain.share = 0"), "a number above 0 for pretrain.share"),
+        (("pretrain.share = 0.25", "pretrain.share = 0"), "pretrain.share: expected a number from"),
         (("[base]", "[base]\nforeign.shares = 0.5"), "unknown key foreign.shares; nearest: foreign.share"),
+        (("seeds = [0, 1, 2]", "seeds = 3"), "seeds: expected a list of whole numbers, got 3"),
+        (("seeds = [0, 1, 2]", 'seeds = [0.5, "a"]'), "seeds: expected whole numbers from 0 on"),
+        (("{pretrain.share = 0.25}", "3"), "level 'quarter': expected a table of settings, got 3"),
+        (("title", "budget = 5\ntitle"), "budget: expected words, got 5"),
+        (("least_steps = 100", 'least_steps = "many"'), "least_steps: expected a whole number"),
+        (("[base]", '[base]\nevaluate.decoder = "linea"'), "evaluate.decoder: expected one of linear"),
+        (("[base]", "[base]\nevaluate.shots = -3"), "evaluate.shots: expected a number from 0 to inf, got -3"),
+        (("pretrain.share = 0.25", "pretrain.share = 1.5"), "expected a number from 1e-06 to 1, got 1.5"),
     ],
 )
 def test_what_is_wrong_with_a_study_is_named(change: tuple[str, str], words: str) -> None:
@@ -359,6 +367,13 @@ def test_a_budget_below_what_the_phantoms_cost_says_what_would_do() -> None:
     study = scale(parse_study(STUDY), 0.1, Costs(training=1000, image=1, seed_image=1, seed=10))
     assert study.base["train.steps"] == 1
     assert "The least that can tell takes about" in study.budget
+
+
+def test_a_budget_below_what_the_images_cost_takes_the_fewest_and_says_how_long() -> None:
+    study = parse_study(STUDY.replace("[0, 1, 2]", "[0, 1, 2, 3, 4]"))
+    given = scale(study, 0.5, Costs(training=450, image=0.2, seed_image=0.02, seed=60))
+    assert (len(given.seeds), given.base["train.steps"]) == (3, 1)
+    assert "Even this takes about 4" in given.budget
 
 
 def test_a_budget_that_is_too_small_says_what_would_do() -> None:

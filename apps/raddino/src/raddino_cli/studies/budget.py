@@ -87,14 +87,19 @@ def scale(study: Study, minutes: float, costs: Costs) -> Study:
         return (seconds - costs.overhead(*option)) / (option[0] * costs.training)
 
     best = max(map(share, options))
-    wanted = min(_ENOUGH, _WORTH * best if best > 0 else best)
-    n, people = next(option for option in options if share(option) >= wanted)
+    if best > 0:
+        n, people = next(option for option in options if share(option) >= min(_ENOUGH, _WORTH * best))
+    else:  # it is spent before a step is taken
+        n, people = min(options, key=lambda option: costs.overhead(*option))
     kept = min(max(round(steps * min(share((n, people)), 1)), 1), steps)
     needed = min(costs.overhead(*option) + option[0] * costs.training * study.least_steps / steps for option in options)
     words = (
         f"A budget of {minutes:g} minutes: {n} of {seeds} seeds, {people} of {patients} patients, {kept} of {steps} "
         f"steps."
     )
+    if best <= 0:
+        least = costs.overhead(n, people) + n * costs.training * kept / steps
+        words += f" Even this takes about {max(round(least / 60), 1)}: images cost more than the budget."
     if kept < study.least_steps:
         words += f" The least that can tell takes about {needed / 60:.0f} minutes on this machine."
     say(words)

@@ -24,12 +24,14 @@ import ssl_core
 
 from raddino_cli.console import bar, say
 from raddino_cli.image_text import training as image_text
-from raddino_cli.studies.measuring import MASK, measure_masks, measure_targets
+from raddino_cli.studies.measuring import FINDINGS, MASK, measure_masks, measure_targets
 from raddino_cli.studies.study import DEFAULTS, Settings, Study
 from raddino_cli.work import hierarchical
+from raddino_cli.work.card import objective
 from raddino_cli.work.embedding import embed
 from raddino_cli.work.images import Chosen
-from raddino_cli.work.stages import Finished, Stages, UnfinishedError, named
+from raddino_cli.work.stages import Finished, Stages, UnfinishedError, named, plain
+from raddino_cli.work.targets import CLASSES, DEVICE, NUMBERS
 from raddino_cli.work.training import pretrain
 
 _PHANTOM_KEY = "phantoms are nobody: this key is no secret"
@@ -190,9 +192,9 @@ def trained(study: Study, out: Path) -> list[Trained]:
         if first.levels != runs[0].levels and first.name == runs[0].name:
             continue
         ends = [_last_loss(out / "runs" / run.name) for run in runs if run.levels == first.levels]
-        objective, size, rate = _objective(first.settings)
+        words, size, rate = _objective(first.settings)
         steps, cost = first.settings["train.steps"], first.cost / runs[0].cost
-        found.append(Trained(first.levels, objective, size, rate, steps, cost, float(np.mean(ends))))
+        found.append(Trained(first.levels, words, size, rate, steps, cost, float(np.mean(ends))))
     return found
 
 
@@ -203,10 +205,8 @@ def _objective(settings: Settings) -> tuple[str, int, float]:
         pairs = pairs_of(settings)
         words = f"InfoNCE, temperature {pairs.temperature:g} at the start, {pairs.length} words"
         return words, pairs.batch_size, pairs.learning_rate
-    loss = config.loss
-    parts = {"DINO": loss.dino_weight, "iBOT": loss.ibot_weight, "KoLeo": loss.koleo_weight, "Gram": loss.gram_weight}
     rate = config.optim.base_lr * math.sqrt(config.train.batch_size / 1024)
-    return " + ".join(name for name, weight in parts.items() if weight), config.train.batch_size, rate
+    return objective(vars(config.loss)), config.train.batch_size, rate
 
 
 def _last_loss(folder: Path) -> float:
@@ -228,6 +228,7 @@ def run_all(study: Study, stages: Stages, *, workers: int | None = None) -> dict
         data = _data_key(run.settings)
         if data not in shards:
             shards[data] = _data(run.settings, stages, workers)
+            _check_measures(run.settings, shards[data])
         say(f"run {run.name}: {', '.join(run.levels)}, seed {run.seed}")
         found[run.levels, run.seed] = _one(run, shards[data], stages)
         spent += left.pop(run.name, 0.0)
@@ -248,7 +249,7 @@ def run_encoder(name: str, study: Study, stages: Stages) -> None:
 def make_data(study: Study, stages: Stages, *, workers: int | None = None) -> None:
     """Make the shards that are not there yet."""
     for settings in {_data_key(run.settings): run.settings for run in expand(study)}.values():
-        _data(settings, stages, workers)
+        _check_measures(settings, _data(settings, stages, workers))
 
 
 def has_data(study: Study, out: Path) -> bool:
@@ -347,6 +348,31 @@ def _data(settings: Settings, stages: Stages, workers: int | None) -> Path:
     shards = place / named(f"shards {side}", source.name, data)
     stages.run(shards.name, ingest)
     return shards
+
+
+def _check_measures(settings: Settings, shards: Path) -> None:
+    """Before hours of training: whether what is to be measured is there.
+
+    Raises:
+        ValueError: it isn't, and what is.
+    """
+    import cxr_io
+
+    labels, makers, masks = set[str](), set[str](), set[str]()
+    for row in cxr_io.read_table(shards):
+        labels |= {name.removeprefix("label.") for name in row if name.startswith("label.")}
+        makers.add(row["manufacturer"])
+        masks |= set(row["masks"] or ())
+    devices = [f"{DEVICE}={maker}" for maker in sorted(maker for maker in makers if maker)]
+    known = [FINDINGS, *sorted(labels), *CLASSES, *NUMBERS, *devices]
+    for name in (name for words in settings["evaluate.probes"] for name in words.split("+")):
+        if plain(name) not in map(plain, known):
+            raise ValueError(f"evaluate.probes: expected one of {', '.join(known)}; got {name!r}")
+    for name in settings["evaluate.masks"]:
+        if name.partition(":")[0] not in masks:
+            raise ValueError(f"evaluate.masks: expected one of {', '.join(sorted(masks)) or 'none'}; got {name!r}")
+    if (maker := settings["pretrain.manufacturer"]) not in ("", *makers):
+        raise ValueError(f"pretrain.manufacturer: expected the maker in one of {', '.join(devices)}; got {maker!r}")
 
 
 def _keys(place: Path) -> Iterator[str]:

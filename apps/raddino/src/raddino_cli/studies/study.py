@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import difflib
 import json
+import math
 import tomllib
 from dataclasses import dataclass, fields
 from importlib.resources import files
@@ -65,6 +66,29 @@ raddino_cli.image_text); with `pretrain.equal_compute` all steps of a run cost w
 is "findings" (the mean over all labels), a target of `raddino probe`, or several with "+" between, for their mean.
 `evaluate.shots` 0 is all masks.
 """
+_RANGES = {
+    "data.patients": (1, math.inf),
+    "data.rendered": (0, math.inf),
+    "data.size": (1, math.inf),
+    "pretrain.share": (1e-6, 1),
+    "pretrain.steps_share": (0, math.inf),
+    "foreign.share": (0, 1),
+    "foreign.before": (0, math.inf),
+    "text.batch_size": (2, math.inf),
+    "text.length": (1, math.inf),
+    "evaluate.shots": (0, math.inf),
+    "evaluate.steps": (1, math.inf),
+}
+_TYPES: dict[str, tuple[type, str]] = {
+    "title": (str, "words"),
+    "question": (str, "words"),
+    "budget": (str, "words"),
+    "design": (str, "words"),
+    "seeds": (list, "a list of whole numbers"),
+    "least_steps": (int, "a whole number"),
+    "base": (dict, "a table"),
+    "factors": (list, "tables, [[factors]]"),
+}
 _SHARED = ("data.source", "data.labels", "data.patients", "data.seed", "data.rendered")
 """Levels may not differ in these, for then their test patients would."""
 
@@ -161,6 +185,7 @@ def to_toml(study: Study) -> str:
 
 def _study(raw: dict[str, Any]) -> Study:
     _known("the study", raw, Study)
+    _check_types(raw)
     for name in ("title", "base", "factors"):
         if not raw.get(name):
             raise ValueError(f"expected {name!r} in the study")
@@ -181,6 +206,17 @@ def _study(raw: dict[str, Any]) -> Study:
             if claim.on not in measured:
                 raise ValueError(f"claim {claim.text!r}: expected 'on' one of {', '.join(measured)}; got {claim.on!r}")
     return study
+
+
+def _check_types(raw: dict[str, Any]) -> None:
+    for name, (kind, words) in _TYPES.items():
+        value = raw.get(name)
+        if value is not None and (not isinstance(value, kind) or isinstance(value, bool)):
+            raise ValueError(f"{name}: expected {words}, got {value!r}")
+    if not all(isinstance(seed, int) and seed >= 0 for seed in raw.get("seeds", [])):
+        raise ValueError(f"seeds: expected whole numbers from 0 on, got {raw['seeds']}")
+    if not all(isinstance(factor, dict) for factor in raw.get("factors", [])):
+        raise ValueError("factors: expected tables, [[factors]]")
 
 
 def facts(study: Study) -> dict[str, Any]:
@@ -219,8 +255,11 @@ def scale_of(factor: Factor, level: str) -> float:
 
 def _factor(raw: dict[str, Any]) -> Factor:
     _known("a factor", raw, Factor)
-    levels = {name: _settings(of) for name, of in raw.get("levels", {}).items()}
     name, base = raw.get("name", ""), raw.get("base", "")
+    for level, of in raw.get("levels", {}).items():
+        if not isinstance(of, dict):
+            raise ValueError(f"factor {name!r}, level {level!r}: expected a table of settings, got {of!r}")
+    levels = {level: _settings(of) for level, of in raw.get("levels", {}).items()}
     if not name or base not in levels or len(levels) < 2:
         raise ValueError(f"factor {name!r}: expected a name, two levels or more, and a base among them; got {base!r}")
     for level, of in levels.items():
@@ -258,9 +297,20 @@ def _settings(raw: dict[str, Any]) -> Settings:
         kind = type(DEFAULTS[key])
         if not isinstance(value, kind) and not (kind is float and isinstance(value, int)):
             raise ValueError(f"{key}: expected {kind.__name__}, got {value!r}")
+        low, high = _RANGES.get(key, (-math.inf, math.inf))
+        if kind in (int, float) and not low <= value <= high:
+            raise ValueError(f"{key}: expected a number from {low:g} to {high:g}, got {value!r}")
+    if (decoder := found.get("evaluate.decoder")) and decoder not in _decoders():
+        raise ValueError(f"evaluate.decoder: expected one of {', '.join(_decoders())}; got {decoder!r}")
     if found.get("pretrain.method", "images") not in METHODS:
         raise ValueError(f"pretrain.method: expected one of {', '.join(METHODS)}; got {found['pretrain.method']!r}")
     return found
+
+
+def _decoders() -> tuple[str, ...]:
+    import raddino_seg  # with torch, which `raddino ablate list` does without
+
+    return raddino_seg.DECODERS
 
 
 def _known(what: str, raw: dict[str, Any], kind: type) -> None:

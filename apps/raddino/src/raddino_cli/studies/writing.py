@@ -43,7 +43,7 @@ def write_study(study: Study, found: Analysis, out: Path, versions: dict[str, st
     write_text(out / "results.json", json.dumps(results, indent=1) + "\n")
     write_text(out / "results.md", markdown(study, found, ways, versions))
     by_factor = {factor.name: levels_of(factor, found) for factor in study.factors}
-    write_text(out / "results.tex", "\n".join(render_models(of, "latex") for of in by_factor.values()))
+    write_text(out / "results.tex", "\n".join(_latex(f, found, by_factor[f.name]) for f in study.factors))
     every = {f"{name}={level}": of for name, levels in by_factor.items() for level, of in levels.items()}
     write_text(out / "results.csv", render_models(every, "csv"))
     return results
@@ -90,6 +90,12 @@ def levels_of(factor: Factor, found: Analysis) -> dict[str, list[Result]]:
             unknown = Result(effect.on, "", math.nan, math.nan, math.nan, 0, None, reason=effect.reason)
             levels[effect.level].append(unknown)
     return levels
+
+
+def _latex(factor: Factor, found: Analysis, levels: dict[str, list[Result]]) -> str:
+    """A factor's table under comments that say what it is of and what it says."""
+    said = "".join(f"% {line}\n" for line in (factor.name, *sentences(found, factor)))
+    return said + render_models(levels, "latex")
 
 
 def sentences(found: Analysis, factor: Factor) -> list[str]:

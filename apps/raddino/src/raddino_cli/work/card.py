@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import tomllib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -58,13 +58,14 @@ def write_card(
     name = name or run.resolve().name
     found = [_evaluation(path, run, name) for path in results]
     config = (_file(run, "config.toml")).read_text("utf-8")
+    settings = tomllib.loads(config)
     parts = [
         f"---\n{_front(name, licence, found)}\n---",
         f"# {name}",
-        "An image encoder for chest radiographs, trained without labels by self-distillation (DINO + iBOT) with "
-        "`raddino`. Research software, not a medical device.",
+        f"An image encoder for chest radiographs, trained without labels by self-distillation "
+        f"({objective(settings['loss'])}) with `raddino`. Research software, not a medical device.",
         "" if licence else "License: not stated. Whoever shares the weights has to choose one.",
-        *_model(run, tomllib.loads(config)),
+        *_model(run, settings),
         *training_data(_file(run, "training.csv"), shards),
         *_evaluated(found),
         f"## Intended use and limits\n\n{_USE}",
@@ -72,6 +73,12 @@ def write_card(
         f"{_public(config).strip()}\n```",
     ]
     write_text(out, "\n\n".join(part for part in parts if part) + "\n")
+
+
+def objective(loss: Mapping[str, Any]) -> str:
+    """What a recipe's `loss` weighs in, by its names in the literature."""
+    names = {"DINO": "dino_weight", "iBOT": "ibot_weight", "KoLeo": "koleo_weight", "Gram": "gram_weight"}
+    return " + ".join(name for name, key in names.items() if loss[key])
 
 
 def _file(run: Path, name: str) -> Path:
@@ -115,9 +122,15 @@ def _model(run: Path, config: dict[str, Any]) -> list[str]:
     model, train, crops = config["model"], config["train"], config["crops"]
     steps = json.loads(_file(run, "metrics.jsonl").read_text("utf-8").splitlines()[-1])["step"]
     start = json.loads((run / "start.json").read_bytes())["weights"] if (run / "start.json").is_file() else ""
-    facts = {
+    own = run / "encoder" / "config.json"
+    encoder = json.loads(own.read_bytes()) if own.is_file() else {"model_type": "dinov2"}
+    shape = {
         "width, depth, heads": f"{model['embed_dim']}, {model['depth']}, {model['num_heads']}",
         "patch": f"{model['patch_size']} pixels",
+    }
+    if not encoder.get("model_type", "").startswith("dinov2"):  # a given one, of which the recipe tells nothing
+        shape = {"architecture": str(encoder.get("architecture") or encoder.get("model_type"))}
+    facts = shape | {
         "channels": model["channels"],
         "crops": f"{crops['global_size']} and {crops['local_size']} pixels",
         "steps": f"{steps} of {train['steps']}",
