@@ -83,6 +83,17 @@ def test_a_worker_that_is_killed_is_replaced(content: Content, start: type[Any],
     assert content(tmp_path / "out") == whole
 
 
+def test_a_worker_that_is_killed_as_it_comes_up_is_started_again(
+    content: Content, start: type[Any], large: Large, tmp_path: Path
+) -> None:
+    source, whole = large
+    process = start(source, tmp_path / "out")
+    process.until(process.workers)
+    os.kill(process.workers()[0], signal.SIGKILL)
+    assert not process.ended()
+    assert content(tmp_path / "out") == whole
+
+
 def test_when_workers_are_killed_again_and_again_it_says_so(
     take: Take, content: Content, start: type[Any], large: Large, tmp_path: Path
 ) -> None:

@@ -98,15 +98,19 @@ class _Child:
         # Ctrl-C reaches the parent alone; when the parent dies, the pipe ends and so does the child.
         command = [sys.executable, "-P", "-c", "from cxr_io._pool import serve; serve()"]
         # Workers are as many as cores; were each to start as many threads, they would wait for each other's.
-        self._process = subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, process_group=0, env={**os.environ, **_ONE_THREAD}
-        )
-        try:
-            ready = self._exchange(settings)
-        except (EOFError, OSError, pickle.UnpicklingError):
-            ready = None
-        if ready != _READY:
-            raise CxrError("worker_failed", f"expected a worker process to start; it ended with code {self.end()}")
+        environment = {**os.environ, **_ONE_THREAD}
+        for _ in range(2):  # one that is killed from outside as it comes up is started again, as later ones are
+            self._process = subprocess.Popen(
+                command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, process_group=0, env=environment
+            )
+            try:
+                if self._exchange(settings) == _READY:
+                    return
+            except (EOFError, OSError, pickle.UnpicklingError):
+                pass
+            if (code := self.end()) != -signal.SIGKILL:
+                break
+        raise CxrError("worker_failed", f"expected a worker process to start; it ended with code {code}")
 
     def ask(self, item: Record) -> Taken | Rejected:
         found: Taken | Rejected = self._exchange(item)
