@@ -105,7 +105,11 @@ def test_a_run_starts_from_its_encoder_of_textures(raddino: Run, tmp_path: Path)
     assert json.loads(start.read_text())["loaded"]
     first = start.parent / "before"
     assert json.loads((first / "metrics.jsonl").read_text().splitlines()[-1])["step"] == 2
-    assert len((first / "training.csv").read_text().splitlines()) == 2  # none of the archive's images
+    listed = (first / "training.csv").read_text().splitlines()
+    assert len(listed) == 3  # none of the archive's images
+    assert listed[-1].startswith("# textures in the places of images: ")
+    assert raddino("card", first, "--out", tmp_path / "card.md").returncode == 0
+    assert f"In the places of {listed[-1].split()[-1]} more there were textures" in (tmp_path / "card.md").read_text()
 
 
 @pytest.mark.slow

@@ -10,6 +10,8 @@ from typing import Any
 import cxr_io
 from raddino_probes import age_bands
 
+from raddino_cli.work.leaks import TEXTURES
+
 _NAMES = {"F": "women", "M": "men"}
 
 
@@ -19,12 +21,16 @@ def training_data(listed: Path, shards: Path | None) -> list[str]:
     Raises:
         ValueError: the folder holds no shards, or others than those of the run.
     """
-    lines = [line for line in listed.read_text("utf-8").splitlines() if not line.startswith("#")]
-    rows = list(csv.DictReader(lines))
+    lines = listed.read_text("utf-8").splitlines()
+    textures = next((line.removeprefix(TEXTURES) for line in lines if line.startswith(TEXTURES)), "")
+    rows = list(csv.DictReader(line for line in lines if not line.startswith("#")))
     images, patients, studies = (len({row[name] for row in rows}) for name in ("key", "patient", "study"))
-    parts = [f"## Training data\n\n{images} images of {patients} patients in {studies} studies; no labels were used."]
-    if shards is None:
-        return [*parts, "**Unknown**: sex, age and view. This card was written without the shards (`--shards`)."]
+    seen = f"{images} images of {patients} patients in {studies} studies; no labels were used."
+    besides = f" In the places of {textures} more there were textures, no radiographs." if textures else ""
+    parts = [f"## Training data\n\n{seen}{besides}"]
+    if shards is None or not rows:
+        why = " This card was written without the shards (`--shards`)." if rows else ""
+        return [*parts, f"**Unknown**: sex, age and view.{why}"]
     made = cxr_io.info(shards)["preprocessing"]
     samples = {row["key"]: row for row in cxr_io.read_table(shards, ["key", "sex", "age", "view"])}
     known = [samples[row["key"]] for row in rows if row["key"] in samples]

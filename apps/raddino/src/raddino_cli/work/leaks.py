@@ -28,16 +28,21 @@ _HEADERS = {
     "study": {"study", "study_id", "studyid", "study_uid"},
 }
 _KEY = "# pseudonyms of key "
+TEXTURES = "# textures in the places of images: "
 _HASH = re.compile("[0-9a-f]{16}")
 
 
 def write_training_list(shards: Place, run: Path, chosen: Chosen = EVERYTHING) -> None:
     """Keep in a run which images, patients and studies of some shards it is trained on, as hashes."""
-    lines = [
-        ",".join(row[column] for column in _COLUMNS.values())
-        for row in cxr_io.read_table(shards, ["split", "manufacturer", *_COLUMNS.values()])
-        if row["split"] == "train" and chosen.keeps(row["patient"], row["manufacturer"])
-    ]
+    lines, replaced = [], 0
+    for row in cxr_io.read_table(shards, ["split", "manufacturer", *_COLUMNS.values()]):
+        who = row["patient"], row["manufacturer"]
+        if row["split"] == "train" and chosen.keeps(*who):
+            lines.append(",".join(row[column] for column in _COLUMNS.values()))
+        elif row["split"] == "train" and chosen.has(*who):
+            replaced += 1
+    if replaced:
+        lines.append(TEXTURES + str(replaced))
     write_text(run / LIST, "\n".join([_KEY + _fingerprint(_key(shards)), ",".join(_COLUMNS.values()), *lines]) + "\n")
 
 
