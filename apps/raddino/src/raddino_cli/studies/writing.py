@@ -129,7 +129,7 @@ def markdown(study: Study, found: Analysis, ways: list[Trained], versions: dict[
         lines += ["| " + " | ".join(word.replace("|", "\\|") for word in row) + " |" for row in rows(mine)]
         said = "\n".join(f"- {sentence}" for sentence in sentences(found, factor))
         parts += [f"## {factor.name}", said, f"![{factor.name}]({plot_name(factor)})", "\n".join(lines)]
-    parts += ["## How they were trained", _training(ways)]
+    parts += ["## How they were trained", _training(study, ways)]
     used = ", ".join(f"{name} {version}" for name, version in versions.items())
     both = list(zip(_tables(study), _tables(public), strict=True))
     lacking = [key for key in _PATHS if any(own.get(key) != of.get(key) for own, of in both)]
@@ -139,12 +139,13 @@ def markdown(study: Study, found: Analysis, ways: list[Trained], versions: dict[
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
-def _training(ways: list[Trained]) -> str:
+def _training(study: Study, ways: list[Trained]) -> str:
     base = ways[0].levels
     names = ["run", "objective", "batch", "rate", "steps", "operations", "loss at the end"]
     lines = ["| " + " | ".join(names) + " |", "|---" * len(names) + "|"]
     for way in ways:
-        own = [level for level, of in zip(way.levels, base, strict=True) if level != of] or ["base"]
+        places = zip(study.factors, way.levels, base, strict=True)
+        own = [f"{factor.name}: {level}" for factor, level, of in places if level != of] or ["base"]
         loss = "" if math.isnan(way.loss) else f"{way.loss:.3f}"
         cells = [", ".join(own), way.objective, str(way.batch_size), f"{way.rate:.2g}", str(way.steps)]
         lines.append("| " + " | ".join([*cells, f"{way.operations:.2f}", loss]) + " |")
