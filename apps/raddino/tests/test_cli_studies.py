@@ -373,7 +373,7 @@ def test_a_budget_below_what_the_images_cost_takes_the_fewest_and_says_how_long(
     study = parse_study(STUDY.replace("[0, 1, 2]", "[0, 1, 2, 3, 4]"))
     given = scale(study, 0.5, Costs(training=450, image=0.2, seed_image=0.02, seed=60))
     assert (len(given.seeds), given.base["train.steps"]) == (3, 1)
-    assert "Even this takes about 4" in given.budget
+    assert "Even this takes about 4 minutes: " in given.budget
 
 
 def test_a_budget_that_is_too_small_says_what_would_do() -> None:

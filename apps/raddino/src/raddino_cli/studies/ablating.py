@@ -12,7 +12,7 @@ import torch
 from raddino_cli.studies.analysis import Analysis, analyse
 from raddino_cli.studies.budget import fit_budget, keep_budget
 from raddino_cli.studies.runs import expand, run_all
-from raddino_cli.studies.study import Study, facts
+from raddino_cli.studies.study import Study, facts, tables
 from raddino_cli.studies.writing import write_study
 from raddino_cli.work.demo import PACKAGES
 from raddino_cli.work.encoding import files_of
@@ -68,7 +68,7 @@ def _machine() -> dict[str, str]:
 def _contents(study: Study) -> dict[str, str]:
     """Digests of the files that a study names but for the images: under the same name they may change."""
     found: dict[str, str] = {}
-    for settings in (study.base, *(of for factor in study.factors for of in factor.levels.values())):
+    for settings in tables(study):
         for value in (settings[key] for key in _FILES if settings.get(key)):
             hashed = sha256()
             for path in files_of(value):

@@ -99,7 +99,7 @@ def scale(study: Study, minutes: float, costs: Costs) -> Study:
     )
     if best <= 0:
         least = costs.overhead(n, people) + n * costs.training * kept / steps
-        words += f" Even this takes about {max(round(least / 60), 1)}: images cost more than the budget."
+        words += f" Even this takes about {max(least / 60, 1):.0f} minutes: images cost more than the budget."
     if kept < study.least_steps:
         words += f" The least that can tell takes about {needed / 60:.0f} minutes on this machine."
     say(words)

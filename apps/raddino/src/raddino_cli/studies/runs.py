@@ -358,11 +358,12 @@ def _check_measures(settings: Settings, shards: Path) -> None:
     """
     import cxr_io
 
-    labels, makers, masks = set[str](), set[str](), set[str]()
+    row: dict[str, Any] = {}
+    makers, masks = set[str](), set[str]()
     for row in cxr_io.read_table(shards):
-        labels |= {name.removeprefix("label.") for name in row if name.startswith("label.")}
         makers.add(row["manufacturer"])
         masks |= set(row["masks"] or ())
+    labels = [name.removeprefix("label.") for name in row if name.startswith("label.")]  # columns, the same in all rows
     devices = [f"{DEVICE}={maker}" for maker in sorted(maker for maker in makers if maker)]
     known = [FINDINGS, *sorted(labels), *CLASSES, *NUMBERS, *devices]
     for name in (name for words in settings["evaluate.probes"] for name in words.split("+")):

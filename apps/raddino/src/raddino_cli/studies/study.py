@@ -237,6 +237,11 @@ def _check_outcomes(settings: Settings) -> None:
         raise ValueError(f"expected what is measured to differ in name, got {', '.join(both)} as probe and as mask")
 
 
+def tables(study: Study) -> list[Settings]:
+    """All that is set: in the base, then in each level."""
+    return [study.base, *(of for factor in study.factors for of in factor.levels.values())]
+
+
 def outcomes(study: Study) -> list[str]:
     """What is measured of each run: probes, then masks."""
     everything = DEFAULTS | study.base

@@ -15,7 +15,7 @@ from raddino_cli.console import finite
 from raddino_cli.plots import curves, intervals
 from raddino_cli.studies.analysis import Analysis, Effect, signed
 from raddino_cli.studies.runs import Trained, expand, trained
-from raddino_cli.studies.study import DEFAULTS, Factor, Settings, Study, scale_of, to_toml
+from raddino_cli.studies.study import DEFAULTS, Factor, Settings, Study, scale_of, tables, to_toml
 from raddino_cli.work.stages import named, write_text
 
 _PATHS = ("data.source", "data.labels", "pretrain.recipe", "pretrain.init", "init.weights", "init.head")
@@ -104,13 +104,8 @@ def sentences(found: Analysis, factor: Factor) -> list[str]:
     for law in (law for law in found.laws if law.factor == factor.name):
         b = law.exponent
         ends = "" if math.isnan(b.low) else f" ({b.low:.3f} to {b.high:.3f})"
-        way = (
-            "the error falls"
-            if b.low > 0
-            else "the error rises"
-            if b.high < 0
-            else "can't tell whether the error falls"
-        )
+        known = "falls" if b.low > 0 else "rises" if b.high < 0 else ""
+        way = f"the error {known}" if known else "can't tell whether the error falls"
         said.append(f"In {law.on} {way}: it goes as {law.scale} to the power of -b, b = {b.value:.3f}{ends}.")
     return said
 
@@ -131,7 +126,7 @@ def markdown(study: Study, found: Analysis, ways: list[Trained], versions: dict[
         parts += [f"## {factor.name}", said, f"![{factor.name}]({plot_name(factor)})", "\n".join(lines)]
     parts += ["## How they were trained", _training(study, ways)]
     used = ", ".join(f"{name} {version}" for name, version in versions.items())
-    both = list(zip(_tables(study), _tables(public), strict=True))
+    both = list(zip(tables(study), tables(public), strict=True))
     lacking = [key for key in _PATHS if any(own.get(key) != of.get(key) for own, of in both)]
     back = f" Put the whole path back in {', '.join(lacking)}: it is not told here." if lacking else ""
     again = f"`raddino ablate study.toml`, with {used}.{back}"
@@ -150,10 +145,6 @@ def _training(study: Study, ways: list[Trained]) -> str:
         cells = [", ".join(own), way.objective, str(way.batch_size), f"{way.rate:.2g}", str(way.steps)]
         lines.append("| " + " | ".join([*cells, f"{way.operations:.2f}", loss]) + " |")
     return "\n".join(lines)
-
-
-def _tables(study: Study) -> list[Settings]:
-    return [study.base, *(of for factor in study.factors for of in factor.levels.values())]
 
 
 def _set_up(study: Study, steps: int) -> str:
