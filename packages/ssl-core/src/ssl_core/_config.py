@@ -287,6 +287,11 @@ class Config:
         section, name = key.split(".")
         return getattr(getattr(self, section), name)
 
+    @property
+    def peak_lr(self) -> float:
+        """The learning rate after its warm-up, by the rule of `OptimConfig`."""
+        return self.optim.base_lr * math.sqrt(self.train.batch_size / 1024)
+
     def crops_at(self, step: int) -> CropConfig:
         """The crops of a step: larger ones in the last phase, if there is one."""
         if not self.high_res.steps or step < self.train.steps - self.high_res.steps:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import logging
-import math
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from pathlib import Path
@@ -193,8 +192,9 @@ class Trainer:
     def schedule(self, step: int) -> dict[str, float]:
         """Learning rate, weight decay, teacher momentum and teacher temperature at a step."""
         o, loss, total = self.config.optim, self.config.loss, self.config.train.steps
-        peak = o.base_lr * math.sqrt(self.config.train.batch_size / 1024)
-        lr = cosine_schedule(step, base=peak, final=o.min_lr, total=total, warmup=min(o.warmup, total // 2))
+        lr = cosine_schedule(
+            step, base=self.config.peak_lr, final=o.min_lr, total=total, warmup=min(o.warmup, total // 2)
+        )
         return {
             "lr": lr,
             "backbone_lr": 0.0 if step < min(self.config.init.warmup_heads, total // 10) else lr,

@@ -205,8 +205,7 @@ def _objective(settings: Settings) -> tuple[str, int, float]:
         pairs = pairs_of(settings)
         words = f"InfoNCE, temperature {pairs.temperature:g} at the start, {pairs.length} words"
         return words, pairs.batch_size, pairs.learning_rate
-    rate = config.optim.base_lr * math.sqrt(config.train.batch_size / 1024)
-    return objective(vars(config.loss)), config.train.batch_size, rate
+    return objective(vars(config.loss)), config.train.batch_size, config.peak_lr
 
 
 def _last_loss(folder: Path) -> float:
