@@ -80,8 +80,9 @@ def test_every_level_has_its_difference_and_no_file_has_a_path(done: Path) -> No
     assert float(row["value"]) == next(
         e["difference"]["value"] for e in effects if (e["level"], e["on"]) == ("no", "lungs")
     )
-    for name in ("results.json", "results.md", "results.tex", "results.csv", "study.toml", "learning.svg"):
-        assert str(done.parent) not in (done / name).read_text()
+    files = ["results.json", "results.md", "results.tex", "results.csv", "study.toml", "learning.svg", "learning.pdf"]
+    for name in files:
+        assert str(done.parent).encode() not in (done / name).read_bytes()
     assert len(list((done / "runs").iterdir())) == 4
     assert len(list((done / "data").glob("shards-*/index.json"))) == 1
 

@@ -106,6 +106,7 @@ def test_an_archive_becomes_one_table_in_every_form(raddino: Run, archive: Path,
     assert r"Pleural\_Effusion & " in (out / "results.tex").read_text()
     for name in ("results.svg", "shots.svg"):
         assert "<svg" in (out / name).read_text()
+        assert (out / name).with_suffix(".pdf").read_bytes().startswith(b"%PDF")
     for words in ("pixels:8", "view alone", "gain over view", "By group", "From few images"):
         assert words in done.stdout
     assert "Leakage of pixels:2" not in done.stdout  # which learnt nothing

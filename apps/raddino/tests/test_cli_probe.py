@@ -156,6 +156,9 @@ def test_maps_show_which_patches_speak_for_a_label(raddino: Run, features: Path,
     done = raddino("probe", folder, "--target", "effusion", "--target", "age", "--maps", tmp_path / "maps.svg")
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "maps.svg").read_text().count("<image") == 2 * 4  # four maps, each with its scale
+    done = raddino("probe", folder, "--target", "effusion", "--maps", tmp_path / "maps.png")
+    assert done.returncode == 1
+    assert "a plot is written as .svg or .pdf, and not as maps.png" in done.stderr
     ((name, maps),) = map_targets(folder, ["effusion"]).items()
     assert name == "effusion"
     for told in (maps.having - maps.without, maps.of_patient):

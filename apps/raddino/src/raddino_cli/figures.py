@@ -16,7 +16,7 @@ from cxr_io import Sample
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from raddino_cli.plots import STYLE, svg
+from raddino_cli.plots import STYLE, drawn
 from raddino_cli.work.features import Features, read_split
 from raddino_cli.work.images import ImagesInMemory, square
 from raddino_cli.work.masks import MASK_SIZE
@@ -197,5 +197,4 @@ def curves_uri(metrics: Path) -> str:
             axis.spines[["top", "right"]].set_visible(False)
             if len(names) > 1:
                 axis.legend(fontsize=7, frameon=False, labelcolor="#888")
-        text = svg(figure)
-    return "data:image/svg+xml;base64," + base64.b64encode(text.encode()).decode()
+    return "data:image/svg+xml;base64," + base64.b64encode(drawn(figure)).decode()

@@ -1,10 +1,11 @@
-"""Plots of scores with their intervals, as SVG: a panel a metric, and a curve a target."""
+"""Plots of scores with their intervals, as vectors: a panel a metric, and a curve a target."""
 
 from __future__ import annotations
 
 import io
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 
 import matplotlib as mpl
 import numpy as np
@@ -12,22 +13,39 @@ from matplotlib.figure import Figure
 from raddino_probes import Result
 
 from raddino_cli.work.mapping import Maps
+from raddino_cli.work.stages import write_bytes
 
 _GREY = "#888"
 STYLE = {"svg.hashsalt": "raddino", "font.family": "sans-serif", "axes.edgecolor": _GREY, "text.color": _GREY}
 STYLE |= {"axes.labelcolor": _GREY, "xtick.color": _GREY, "ytick.color": _GREY, "axes.titlecolor": _GREY}
-"""Legible on white and on black."""
+STYLE |= {"pdf.fonttype": "truetype"}
+"""Legible on white and on black; TrueType in a PDF, as journals ask."""
+_UNDATED = {"svg": {"Date": None}, "pdf": {"CreationDate": None}}
 _SPELT = {"auroc": "AUROC", "r2": "R²", "dice": "Dice", "mae": "MAE"}
 
 
-def svg(figure: Figure) -> str:
-    """The figure as text that is the same for the same figure."""
-    buffer = io.StringIO()
-    figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None})
+def drawn(figure: Figure, form: str = "svg") -> bytes:
+    """The figure as an `svg` or a `pdf`, the same for the same figure."""
+    buffer = io.BytesIO()
+    with mpl.rc_context(STYLE):
+        figure.savefig(buffer, format=form, transparent=True, metadata=_UNDATED[form])
     return buffer.getvalue()
 
 
-def intervals(results: Mapping[str, Sequence[Result]]) -> str:
+def form_of(path: Path) -> str:
+    """`svg` or `pdf`, as the name ends; others are a `ValueError`."""
+    if path.suffix[1:] not in _UNDATED:
+        raise ValueError(f"a plot is written as .svg or .pdf, and not as {path.name}")
+    return path.suffix[1:]
+
+
+def save(figure: Figure, *paths: Path) -> None:
+    """Write the figure to each path, in the form that its name ends with."""
+    for path in paths:
+        write_bytes(path, drawn(figure, form_of(path)))
+
+
+def intervals(results: Mapping[str, Sequence[Result]]) -> Figure:
     """Every target's value and interval by model, a panel a metric."""
     found = [result for of in results.values() for result in of if result.estimable]
     metrics = list(dict.fromkeys(result.metric for result in found))
@@ -50,10 +68,10 @@ def intervals(results: Mapping[str, Sequence[Result]]) -> str:
             if chance is not None:
                 axis.axvline(chance, color=_GREY, linewidth=0.6, linestyle=":")
         _legend(figure, len(results))
-        return svg(figure)
+    return figure
 
 
-def curves(results: Mapping[str, Sequence[Result]], x: str = "images of each class") -> str:
+def curves(results: Mapping[str, Sequence[Result]], x: str = "images of each class") -> Figure:
     """A metric over the number that a result's group begins with, by model, with its band, a panel a target."""
     names = list(dict.fromkeys(result.name for of in results.values() for result in of if result.estimable))
     metrics = {result.name: result.metric for of in results.values() for result in of}
@@ -73,7 +91,7 @@ def curves(results: Mapping[str, Sequence[Result]], x: str = "images of each cla
             axis.set_title(name, fontsize=9)
             axis.set_xlabel(x, fontsize=8)
         _legend(figure, len(results))
-        return svg(figure)
+    return figure
 
 
 def _short(spec: str) -> str:
@@ -91,7 +109,7 @@ def _words(result: Result) -> str:
     return f"{result.name} {result.group}".strip()
 
 
-def maps(found: Mapping[str, Maps]) -> str:
+def maps(found: Mapping[str, Maps]) -> Figure:
     """Log odds by patch, a row a target: of images without it, with it, the difference, and of one patient."""
     columns = ("without", "with", "difference", "one patient")
     with _figure((2.2 * len(columns), 1.9 * len(found))) as figure:
@@ -106,7 +124,7 @@ def maps(found: Mapping[str, Maps]) -> str:
                 axis.set_xticks([])
                 axis.set_yticks([])
                 figure.colorbar(image, ax=axis, shrink=0.7).ax.tick_params(labelsize=7)
-        return svg(figure)
+    return figure
 
 
 @contextmanager

@@ -31,8 +31,8 @@ def command(
     """Train, embed and measure whatever a study asks for, and say what it supports, contradicts or can't tell.
 
     Each level is compared with its factor's base by the same seeds and test patients, with a 95 % interval. Stopped
-    anywhere, it goes on when started again. results.md, .json, .tex, .csv, study.toml and a plot a factor are in
-    --out.
+    anywhere, it goes on when started again. In --out are results.md, .json, .tex, .csv, study.toml and a plot a
+    factor as .svg and .pdf.
 
     With --launcher slurm each encoder is a job, the data one before them and the table one after them; started again,
     the command says how far they are, submits what failed, and at the end prints the table.
@@ -85,4 +85,4 @@ def command(
             typer.echo(sentence)
     if found.problem:
         typer.echo(f"too small to tell effect from noise: {found.problem}")
-    typer.echo(f"files: {place}/results.md, .json, .tex, .csv, study.toml, {len(asked.factors)} plots")
+    typer.echo(f"files: {place}/results.md, .json, .tex, .csv, study.toml, {len(asked.factors)} plots as .svg and .pdf")

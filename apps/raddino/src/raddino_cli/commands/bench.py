@@ -102,7 +102,7 @@ def command(
         typer.echo(f"{title}\n{render(lines)}")
     for sentence in notes(found):
         typer.echo(sentence)
-    typer.echo(f"files: {out}/results.md, .tex, .csv, .json, .svg")
+    typer.echo(f"files: {out}/results.md, .tex, .csv, .json, .svg, .pdf")
 
 
 def _words(text: str) -> tuple[str, ...]:

@@ -26,7 +26,7 @@ def command(
     ] = None,
     maps: Annotated[
         Path | None,
-        typer.Option(help="SVG to write: which patches speak for each label, sex or view (needs patch tokens)."),
+        typer.Option(help="SVG or PDF to write: which patches speak for each label, sex or view (needs patch tokens)."),
     ] = None,
     replicates: Annotated[int, typer.Option(help="Bootstrap replicates.")] = 1000,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
@@ -42,17 +42,19 @@ def command(
     from raddino_cli.console import bar, print_json, table
     from raddino_cli.work.probing import probe, words
 
+    if maps:
+        from raddino_cli import plots
+
+        plots.form_of(maps)
     with bar("probes") as progress:
         found = probe(
             features, target, method=method, shots=_numbers(shots), by=by or (), replicates=replicates,
             progress=progress,
         )  # fmt: skip
     if maps:
-        from raddino_cli import plots
         from raddino_cli.work.mapping import map_targets
-        from raddino_cli.work.stages import write_text
 
-        write_text(maps, plots.maps(map_targets(features, target)))
+        plots.save(plots.maps(map_targets(features, target)), maps)
     if as_json:
         print_json(found)
         return

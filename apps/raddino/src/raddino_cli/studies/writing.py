@@ -9,10 +9,11 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
+from matplotlib.figure import Figure
 from raddino_probes import Result, render_models
 
 from raddino_cli.console import finite
-from raddino_cli.plots import curves, intervals
+from raddino_cli.plots import curves, intervals, save
 from raddino_cli.studies.analysis import Analysis, Effect, signed
 from raddino_cli.studies.runs import Trained, expand, trained
 from raddino_cli.studies.study import DEFAULTS, Factor, Settings, Study, scale_of, tables, to_toml
@@ -38,7 +39,8 @@ def write_study(study: Study, found: Analysis, out: Path, versions: dict[str, st
         }
     )
     for factor in study.factors:
-        write_text(out / plot_name(factor), _plot(factor, found))
+        place = out / plot_name(factor)
+        save(_plot(factor, found), place, place.with_suffix(".pdf"))
     write_text(out / "study.toml", to_toml(public))
     write_text(out / "results.json", json.dumps(results, indent=1) + "\n")
     write_text(out / "results.md", markdown(study, found, ways, versions))
@@ -160,7 +162,7 @@ def _set_up(study: Study, steps: int) -> str:
     )
 
 
-def _plot(factor: Factor, found: Analysis) -> str:
+def _plot(factor: Factor, found: Analysis) -> Figure:
     """Curves over the scale where there is one, else differences by level."""
     mine = [effect for effect in found.effects if effect.factor == factor.name]
     if factor.scale:

@@ -1,4 +1,4 @@
-"""What a bench found, as files: `results.json`, `.csv`, `.md`, `.tex` and `.svg`."""
+"""What a bench found, as files: `results.json`, `.csv`, `.md`, `.tex`, `.svg` and `.pdf`."""
 
 from __future__ import annotations
 
@@ -10,22 +10,22 @@ from typing import Any
 from raddino_probes import render, render_models
 
 from raddino_cli.console import finite
-from raddino_cli.plots import curves, intervals
+from raddino_cli.plots import curves, intervals, save
 from raddino_cli.work.benching import Bench
 from raddino_cli.work.stages import write_text
 
 
 def write_bench(found: Bench, out: Path) -> None:
-    """Write all forms; plots of few images are in `shots.svg`."""
+    """Write all forms; plots of few images are in `shots.svg` and `.pdf`."""
     parts = found.groups, found.shots
     everything = {model: sum((part.get(model, []) for part in parts), of) for model, of in found.results.items()}
     write_text(out / "results.json", json.dumps(finite(as_json(found)), indent=1) + "\n")
     write_text(out / "results.csv", render_models(everything, "csv"))
     write_text(out / "results.tex", render_models(found.results, "latex"))
     write_text(out / "results.md", markdown(found))
-    write_text(out / "results.svg", intervals(found.results))
+    save(intervals(found.results), out / "results.svg", out / "results.pdf")
     if any(found.shots.values()):
-        write_text(out / "shots.svg", curves(found.shots))
+        save(curves(found.shots), out / "shots.svg", out / "shots.pdf")
 
 
 def as_json(found: Bench) -> dict[str, Any]:

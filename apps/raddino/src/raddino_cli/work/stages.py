@@ -26,7 +26,8 @@ class Stages:
         note = out / f"{command}.json"
         if not note.exists() and (out.is_file() or (out.is_dir() and any(out.iterdir()))):
             raise ValueError(
-                f"expected {out} to be new, empty or a {command}'s folder; it holds other files: choose another --out"
+                f"expected {out} to be new, empty or a folder of `raddino {command}`; it holds other files: "
+                "choose another --out"
             )
         if fresh:
             shutil.rmtree(out, ignore_errors=True)
@@ -91,8 +92,13 @@ def named(words: str, *of: object) -> str:
 
 def write_text(path: Path, text: str) -> None:
     """Write a file whole or not at all."""
+    write_bytes(path, text.encode())
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Write a file whole or not at all."""
     part = path.with_name(path.name + ".part")
-    part.write_text(text, encoding="utf-8")
+    part.write_bytes(content)
     part.replace(path)
 
 
