@@ -165,7 +165,7 @@ def test_a_study_that_starts_from_weights_and_a_recipe_of_ones_own_has_a_page_wi
     page = (tmp_path / "out" / "results.md").read_text()
     assert "200 steps of mine.toml" in page
     assert 'pretrain.init = "begun"' in page
-    assert not [path for path in (tmp_path / "out").iterdir() if str(tmp_path) in path.read_text()]
+    assert not [path for path in (tmp_path / "out").iterdir() if str(tmp_path).encode() in path.read_bytes()]
 
 
 def test_a_file_that_changed_under_its_name_is_another_study(tmp_path: Path) -> None:
@@ -250,6 +250,22 @@ def test_what_a_level_sets_is_not_undone_by_the_base_of_another_factor() -> None
         runs = [run.settings for run in expand(parse_study(order)) if run.seed == 0]
         alike = sorted((run["pretrain.share"], run["train.steps"]) for run in runs)
         assert alike == [(0.25, 50), (0.25, 200), (0.5, 200), *[(1.0, 200)] * 3]
+
+
+def test_a_level_takes_the_place_of_its_factors_base() -> None:
+    runs = expand(parse_study(STUDY.replace("both = {}", "both = {foreign.share = 0.5}")))
+    assert {(run.levels[0], run.settings["foreign.share"]) for run in runs} == {("both", 0.5), ("one", 0), ("other", 0)}
+
+
+def test_a_mixture_of_a_quarter_is_compared_with_the_whole_of_one_of_four_makers() -> None:
+    runs = {run.levels[0]: run.settings for run in expand(load_study("diversity"))}
+    assert {level: (s["pretrain.share"], s["pretrain.manufacturer"]) for level, s in runs.items()} == {
+        "all devices": (0.25, ""),
+        "one manufacturer": (1.0, "Northray"),
+        "untrained": (0.25, ""),
+    }
+    (factor,) = load_study("diversity").factors
+    assert is_untrained(factor, "untrained")
 
 
 def test_a_larger_share_of_the_patients_holds_every_smaller_one() -> None:

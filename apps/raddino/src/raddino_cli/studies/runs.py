@@ -30,6 +30,7 @@ from raddino_cli.work import hierarchical
 from raddino_cli.work.card import objective
 from raddino_cli.work.embedding import embed
 from raddino_cli.work.images import Chosen
+from raddino_cli.work.leaks import LIST, count_trained
 from raddino_cli.work.stages import Finished, Stages, UnfinishedError, named, plain
 from raddino_cli.work.targets import CLASSES, DEVICE, NUMBERS
 from raddino_cli.work.training import pretrain
@@ -101,11 +102,10 @@ def expand(study: Study) -> list[Run]:
 
 def _settings(study: Study, levels: Levels) -> Settings:
     """Bases first: what one factor's level sets is not undone by another factor's base."""
+    chosen = sorted(zip(study.factors, levels, strict=True), key=lambda pair: pair[1] != pair[0].base)
     found = DEFAULTS | study.base
-    for factor in study.factors:
-        found |= factor.levels[factor.base]
-    for factor, level in zip(study.factors, levels, strict=True):
-        found |= factor.levels[level] if level != factor.base else {}
+    for factor, level in chosen:
+        found |= factor.levels[level]
     return found
 
 
@@ -174,6 +174,10 @@ class Trained:
 
     levels: Levels
     objective: str
+    images: int | None
+    """Radiographs; None where no list was written."""
+    textures: int
+    """In the places of others."""
     batch_size: int
     rate: float
     """At its peak."""
@@ -194,7 +198,9 @@ def trained(study: Study, out: Path) -> list[Trained]:
         ends = [_last_loss(out / "runs" / run.name) for run in runs if run.levels == first.levels]
         words, size, rate = _objective(first.settings)
         steps, cost = first.settings["train.steps"], first.cost / runs[0].cost
-        found.append(Trained(first.levels, words, size, rate, steps, cost, float(np.mean(ends))))
+        listed = out / "runs" / first.name / LIST
+        seen, textures = count_trained(listed) if listed.exists() else (None, 0)
+        found.append(Trained(first.levels, words, seen, textures, size, rate, steps, cost, float(np.mean(ends))))
     return found
 
 

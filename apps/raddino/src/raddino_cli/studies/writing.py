@@ -138,13 +138,14 @@ def markdown(study: Study, found: Analysis, ways: list[Trained], versions: dict[
 
 def _training(study: Study, ways: list[Trained]) -> str:
     base = ways[0].levels
-    names = ["run", "objective", "batch", "rate", "steps", "operations", "loss at the end"]
+    names = ["run", "objective", "images", "batch", "rate", "steps", "operations", "loss at the end"]
     lines = ["| " + " | ".join(names) + " |", "|---" * len(names) + "|"]
     for way in ways:
         places = zip(study.factors, way.levels, base, strict=True)
         own = [f"{factor.name}: {level}" for factor, level, of in places if level != of] or ["base"]
         loss = "" if math.isnan(way.loss) else f"{way.loss:.3f}"
-        cells = [", ".join(own), way.objective, str(way.batch_size), f"{way.rate:.2g}", str(way.steps)]
+        images = "" if way.images is None else str(way.images) + (f" + {way.textures} textures" if way.textures else "")
+        cells = [", ".join(own), way.objective, images, str(way.batch_size), f"{way.rate:.2g}", str(way.steps)]
         lines.append("| " + " | ".join([*cells, f"{way.operations:.2f}", loss]) + " |")
     return "\n".join(lines)
 

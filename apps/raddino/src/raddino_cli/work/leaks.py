@@ -28,7 +28,7 @@ _HEADERS = {
     "study": {"study", "study_id", "studyid", "study_uid"},
 }
 _KEY = "# pseudonyms of key "
-TEXTURES = "# textures in the places of images: "
+_TEXTURES = "# textures in the places of images: "
 _HASH = re.compile("[0-9a-f]{16}")
 
 
@@ -42,8 +42,15 @@ def write_training_list(shards: Place, run: Path, chosen: Chosen = EVERYTHING) -
         elif row["split"] == "train" and chosen.has(*who):
             replaced += 1
     if replaced:
-        lines.append(TEXTURES + str(replaced))
+        lines.append(_TEXTURES + str(replaced))
     write_text(run / LIST, "\n".join([_KEY + _fingerprint(_key(shards)), ",".join(_COLUMNS.values()), *lines]) + "\n")
+
+
+def count_trained(listed: Path) -> tuple[int, int]:
+    """Images on a run's own list, and textures in the places of others."""
+    lines = listed.read_text("utf-8").splitlines()
+    textures = next((line.removeprefix(_TEXTURES) for line in lines if line.startswith(_TEXTURES)), "0")
+    return sum(not line.startswith("#") for line in lines) - 1, int(textures)
 
 
 def training_list(spec: str, given: dict[str, Path]) -> Path | None:
