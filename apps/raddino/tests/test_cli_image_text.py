@@ -24,6 +24,8 @@ SMALL = ["crops.global_size=48", "crops.encode_size=64", "train.checkpoint_every
 def shards(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("pairs")
     cxr_phantom.generate(root / "phantoms", patients=60, size=64, workers=1)
+    for report in sorted((root / "phantoms" / "reports").rglob("*.txt"))[::5]:
+        report.unlink()
     cxr_io.ingest(root / "phantoms", root / "shards", short_side=64, workers=0)
     return root / "shards"
 
@@ -71,7 +73,11 @@ def test_pairs_are_learnt_and_the_encoder_is_one_like_any_other(shards: Path, tm
     assert found[-1]["loss"] < found[0]["loss"]
     encoder, _ = ssl_core.load_encoder(tmp_path / "run")
     assert encoder(torch.zeros(1, 1, 64, 64)).cls.shape == (1, 128)
-    assert (tmp_path / "run" / "training.csv").exists()
+    known = [row for row in cxr_io.read_table(shards, ["key", "split", "report"]) if row["split"] == "train"]
+    with_report = {row["key"] for row in known if row["report"]}
+    listed = (tmp_path / "run" / "training.csv").read_text().splitlines()[2:]
+    assert {line.split(",")[0] for line in listed} == with_report
+    assert len(with_report) < len(known)
 
 
 @pytest.mark.parametrize("drop_path", [0.0, 0.3])

@@ -14,7 +14,7 @@ from raddino_cli.studies.budget import Costs, fit_budget, keep_budget, scale
 from raddino_cli.studies.measuring import measure_targets
 from raddino_cli.studies.runs import combinations, expand
 from raddino_cli.studies.study import Study, built_in, is_untrained, load_study, parse_study, to_toml
-from raddino_cli.studies.writing import write_study
+from raddino_cli.studies.writing import sentences, write_study
 from raddino_cli.work.images import is_chosen
 
 STUDY = """
@@ -102,8 +102,7 @@ def test_a_study_that_is_too_small_names_no_winner(change: tuple[str, str], why:
 
 @pytest.mark.parametrize(("strength", "says"), [(0.2, "supports"), (1.0, "can't tell")])
 def test_a_base_that_is_no_better_than_untrained_weights_tells_nothing(strength: float, says: str) -> None:
-    training = STUDY + '[[factors]]\nname = "training"\nbase = "trained"\n[factors.levels]\ntrained = {}\n'
-    study = parse_study(training + "untrained = {pretrain.steps_share = 0.0}\n")
+    study = parse_study(STUDY + TRAINING)
     (untrained,) = {run.settings["train.steps"] for run in expand(study) if run.levels[2] == "untrained"}
     assert untrained == 1
     runs = found(study, {"one": 0.2, "quarter": 0.2, "untrained": strength})
@@ -112,6 +111,64 @@ def test_a_base_that_is_no_better_than_untrained_weights_tells_nothing(strength:
     assert verdicts["share"].says == (says if says == "can't tell" else "differs")
     words = "in sex both is not told to be better than untrained weights"
     assert (words in verdicts["objective"].sentence) == (strength == 1)
+
+
+TRAINING = (
+    '[[factors]]\nname = "training"\nbase = "trained"\n[factors.levels]\ntrained = {}\n'
+    "untrained = {pretrain.steps_share = 0.0}\n"
+)
+
+
+def test_a_level_that_is_better_than_a_base_that_learnt_nothing_is_better() -> None:
+    study = parse_study((STUDY + TRAINING).replace("alone is worse", "alone is better").replace("worse", "better"))
+    verdict = analyse(study, found(study, {"one": 3.0, "untrained": 1.0}), replicates=200).verdicts[0]
+    assert verdict.says == "supports"
+
+
+def test_where_untrained_weights_could_not_be_measured_nothing_is_told_to_be_lost() -> None:
+    study = parse_study(STUDY + TRAINING)
+    runs = found(study, {"one": 0.2}, untrained="features of one value")
+    assert analyse(study, runs, replicates=200).verdicts[0].says == "can't tell"
+
+
+def test_a_level_that_sees_too_few_images_for_its_cost_is_not_judged() -> None:
+    deep = "one = {model.depth = 40, pretrain.equal_compute = true}"
+    study = parse_study(STUDY.replace("one = {loss.ibot_weight = 0.0}", deep))
+    verdict = analyse(study, found(study, {"one": 0.2}), replicates=200).verdicts[0]
+    (steps,) = {run.settings["train.steps"] for run in expand(study) if run.levels[0] == "one"}
+    assert steps < 100
+    assert verdict.says == "can't tell"
+    assert f"{steps} steps of 64 images are too few for one" in verdict.sentence
+    larger = deep.replace("model.depth = 40", f"model.depth = 40, train.batch_size = {64 * 100 // steps + 64}")
+    study = parse_study(
+        STUDY.replace(
+            "one = {loss.ibot_weight = 0.0}", larger.replace("pretrain.equal_compute = true", f"train.steps = {steps}")
+        )
+    )
+    assert analyse(study, found(study, {"one": 0.2}), replicates=200).verdicts[0].says == "supports"
+
+
+def test_a_law_says_what_grows_with_its_scale_and_nothing_where_nothing_is_told() -> None:
+    text = STUDY.replace("pretrain.share = 0.25", "pretrain.share = 0.25, pretrain.steps_share = 0.25") + TRAINING
+    for change, strength, words in (
+        (("steps = 200", "steps = 200"), 0.2, "In age the error falls: as pretrain.share (and pretrain.steps_share"),
+        (("steps = 200", "steps = 50"), 0.2, "In age can't tell whether the error falls"),
+        (("steps = 200", "steps = 200"), 1.0, "but in age all is not told to be better than untrained weights"),
+    ):
+        study = parse_study(text.replace(*change))
+        runs = found(study, {"quarter": 0.3, "half": 0.6, "untrained": strength})
+        said = " ".join(sentences(analyse(study, runs, replicates=200), study.factors[1]))
+        assert words in said
+
+
+def test_what_is_left_out_of_a_factors_sentence_has_its_reason() -> None:
+    study = parse_study(STUDY + TRAINING)
+    analysis = analyse(
+        study, found(study, {"quarter": 0.2, "untrained": 1.0}, half="features of one value"), replicates=200
+    )
+    (verdict,) = (v for v in analysis.verdicts if v.factor == "share")
+    assert "in sex all is not told to be better than untrained weights" in verdict.sentence
+    assert "half in age: features of one value" in verdict.sentence
 
 
 def test_untrained_weights_are_those_of_the_base_of_their_factor() -> None:
@@ -205,6 +262,18 @@ def test_a_power_law_is_found_again() -> None:
     (law,) = (law for law in analyse(study, found(study, strengths), replicates=200).laws if law.on == "age")
     assert law.exponent.value == pytest.approx(0.5, abs=0.02)
     assert law.exponent.low < 0.5 < law.exponent.high
+
+
+def test_in_a_grid_a_law_is_of_the_mean_over_the_other_factor() -> None:
+    study = parse_study(STUDY.replace('title = "Made up"', 'title = "Made up"\ndesign = "grid"'))
+    strengths = {"quarter": 0.25**0.5, "half": 0.5**0.5, "one": 0.5, "other": 0.7}
+    (law,) = (law for law in analyse(study, found(study, strengths), replicates=50).laws if law.on == "age")
+    assert law.exponent.value == pytest.approx(0.5, abs=0.03)
+    strengths = {"quarter": 0.25**0.5, "half": 0.5**0.5}
+    flat = found(study, strengths)
+    flat |= {(levels, seed): flat[(levels[0], "all"), seed] for levels, seed in flat if levels[0] != "both"}
+    (law,) = (law for law in analyse(study, flat, replicates=50).laws if law.on == "age")
+    assert 0 < law.exponent.value < 0.3
 
 
 def test_in_a_grid_an_effect_is_the_mean_over_the_other_factor() -> None:

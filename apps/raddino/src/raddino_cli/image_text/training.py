@@ -72,7 +72,7 @@ def train(
     images, numbers, vocabulary = _read(shards, pairs, share)
     out.mkdir(parents=True, exist_ok=True)
     write_text(out / "image-text.json", json.dumps(asdict(pairs) | {"recipe": asdict(config)}, indent=1) + "\n")
-    write_training_list(shards, out, Chosen(share))
+    write_training_list(shards, out, Chosen(share), needs_report=True)
     device = "cuda" if torch.cuda.is_available() else "cpu"
     model = _build(config, pairs, vocabulary, images).to(device)
     optimiser = torch.optim.AdamW(model.parameters(), weight_decay=config.optim.weight_decay, betas=(0.9, 0.98))

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from raddino_probes import AcrossSeeds, across_seeds
 
 from raddino_cli.studies.measuring import FINDINGS, MASK
-from raddino_cli.studies.runs import Levels, Measured, combinations, expand
+from raddino_cli.studies.runs import Levels, Measured, batch_size, combinations, expand
 from raddino_cli.studies.study import DEFAULTS, Claim, Factor, Study, is_untrained, outcomes, scale_of
 from raddino_cli.work.stages import plain
 
@@ -42,6 +42,8 @@ class Law:
     on: str
     scale: str
     exponent: AcrossSeeds
+    reason: str = ""
+    """Why it tells nothing, or "" where it does."""
 
 
 @dataclass(frozen=True)
@@ -73,27 +75,73 @@ def analyse(study: Study, found: Found, *, replicates: int = 1000) -> Analysis:
         for table in tables.values()
         for level in dict.fromkeys((factor.base, *factor.levels))
     ]
+    doubts = _Doubts(problem, _unlearnt(study, effects), _brief(study))
     laws = [
-        Law(factor.name, on, factor.scale, exponent)
+        Law(factor.name, on, factor.scale, exponent, doubts.of_law(factor, on))
         for i, factor in enumerate(study.factors)
         for on, table in tables.items()
         if factor.scale and (exponent := _exponent(study, i, table))
     ]
-    unlearnt = _unlearnt(study, effects)
-    verdicts = [verdict for factor in study.factors for verdict in _verdicts(factor, effects, problem, unlearnt)]
+    verdicts = [verdict for factor in study.factors for verdict in _verdicts(factor, effects, doubts)]
     return Analysis(effects, laws, verdicts, problem)
 
 
-def _unlearnt(study: Study, effects: Sequence[Effect]) -> set[str]:
+@dataclass(frozen=True)
+class _Doubts:
+    """Why a difference that leaves out zero may yet tell nothing."""
+
+    problem: str
+    """Of the whole study, or ""."""
+    unlearnt: frozenset[str]
+    """Outcomes in which the base is not told to be better than untrained weights."""
+    brief: Mapping[tuple[str, str], str]
+    """By factor and level, why it is too short to compare."""
+
+    def of(self, factor: Factor, effect: Effect) -> str:
+        """The first of them that holds, or ""."""
+        if self.problem:
+            return f"the study is too small: {self.problem}"
+        if is_untrained(factor, effect.level):
+            return ""
+        if (factor.name, effect.level) in self.brief:
+            return self.brief[factor.name, effect.level]
+        if effect.on in self.unlearnt and effect.difference and effect.difference.value < 0:
+            return f"in {effect.on} {factor.base} is not told to be better than untrained weights"
+        return ""
+
+    def of_law(self, factor: Factor, on: str) -> str:
+        """Why a law tells nothing, or ""."""
+        if self.problem:
+            return f"the study is too small: {self.problem}"
+        if on in self.unlearnt:
+            return f"in {on} {factor.base} is not told to be better than untrained weights"
+        return next(
+            (self.brief[key] for key in ((factor.name, level) for level in factor.levels) if key in self.brief), ""
+        )
+
+
+def _unlearnt(study: Study, effects: Sequence[Effect]) -> frozenset[str]:
     """Outcomes in which the base is not told to be better than untrained weights, where a level has none but those."""
     levels = {(f.name, name) for f in study.factors for name in f.levels if is_untrained(f, name)}
-    return {
+    return frozenset(
         effect.on
         for effect in effects
         if (effect.factor, effect.level) in levels
-        and (apart := effect.difference)
-        and not (apart.leaves_out_zero and apart.value < 0)
-    }
+        and not ((apart := effect.difference) and apart.leaves_out_zero and apart.value < 0)
+    )
+
+
+def _brief(study: Study) -> dict[tuple[str, str], str]:
+    """Levels that ask for no share of the steps and see fewer images than the base in the study's least steps."""
+    base, found = expand(study)[0], {}
+    for run in expand(study):
+        own = [(f, level) for f, level, of in zip(study.factors, run.levels, base.levels, strict=True) if level != of]
+        if len(own) == 1 and run.seed == base.seed and run.settings["pretrain.steps_share"] == 1:
+            ((factor, level),) = own
+            steps, size = run.settings["train.steps"], batch_size(run.settings)
+            if steps * size < study.least_steps * batch_size(base.settings):
+                found[factor.name, level] = f"{steps} steps of {size} images are too few for {level}"
+    return found
 
 
 def too_small(study: Study) -> str:
@@ -187,47 +235,48 @@ def _effect(study: Study, place: int, level: str, table: _Table) -> Effect:
 def _exponent(study: Study, place: int, table: _Table) -> AcrossSeeds | None:
     """Of a straight line through the logarithms of scale and error, by least squares."""
     factor = study.factors[place]
-    models = [_models(study, place, level)[0] for level in factor.levels]
+    models = [model for level in factor.levels for model in _models(study, place, level)]
     if table.reason(models):
         return None
     x = np.log([scale_of(factor, level) for level in factor.levels])
     weights = (x - x.mean()) / ((x - x.mean()) ** 2).sum()
 
     def falls(metrics: Array) -> Array:
+        metrics = metrics.reshape(len(x), -1, *metrics.shape[1:]).mean(1)
         error = np.where(metrics < 1, 1 - metrics, np.nan)
         return -np.asarray(weights @ np.log(error))
 
     return table.across(models, factor.scale, falls)
 
 
-def _verdicts(factor: Factor, effects: Sequence[Effect], problem: str, unlearnt: set[str]) -> list[Verdict]:
+def _verdicts(factor: Factor, effects: Sequence[Effect], doubts: _Doubts) -> list[Verdict]:
     mine = [effect for effect in effects if effect.factor == factor.name]
     if factor.claims:
-        return [_judge(factor, claim, mine, problem, unlearnt) for claim in factor.claims]
-    told = [e for e in mine if e.difference and e.difference.leaves_out_zero and e.on not in unlearnt]
-    if problem or not told:
-        return [Verdict(factor.name, UNTOLD, f"{factor.name}: can't tell any level from {factor.base}{_why(problem)}.")]
+        return [_judge(factor, claim, mine, doubts) for claim in factor.claims]
+    apart = [effect for effect in mine if effect.difference and effect.difference.leaves_out_zero]
+    told = [effect for effect in apart if not doubts.of(factor, effect)]
+    doubted = mine if doubts.problem else [effect for effect in apart if effect not in told]
+    reasons = dict.fromkeys(doubts.of(factor, effect) for effect in doubted)
+    reasons |= dict.fromkeys(f"{e.level} in {e.on}: {e.reason}" for e in mine if e.reason)
+    why = "".join(f"; {reason}" for reason in reasons)
+    if not told:
+        return [Verdict(factor.name, UNTOLD, f"{factor.name}: can't tell any level from {factor.base}{why}.")]
     listed = "; ".join(f"{e.level} in {e.on} {signed(e.difference)}" for e in told)
-    return [Verdict(factor.name, "differs", f"{factor.name}, against {factor.base}: {listed}; no other is told apart.")]
+    rest = f"no other is told apart{why}"
+    return [Verdict(factor.name, "differs", f"{factor.name}, against {factor.base}: {listed}; {rest}.")]
 
 
-def _judge(factor: Factor, claim: Claim, effects: Sequence[Effect], problem: str, unlearnt: set[str]) -> Verdict:
+def _judge(factor: Factor, claim: Claim, effects: Sequence[Effect], doubts: _Doubts) -> Verdict:
     effect = next(e for e in effects if e.level == claim.level and e.on == claim.on)
     apart = effect.difference
     if apart is None:
         return Verdict(factor.name, UNTOLD, f"Can't tell whether {claim.text}: {effect.reason}.")
     what = f"{claim.level} against {factor.base} in {claim.on} ({effect.metric}): {signed(apart)}"
-    if problem or not apart.leaves_out_zero:
-        return Verdict(factor.name, UNTOLD, f"Can't tell whether {claim.text}: {what}{_why(problem)}.")
-    if claim.on in unlearnt and not is_untrained(factor, claim.level):
-        reason = f"in {claim.on} {factor.base} is not told to be better than untrained weights"
-        return Verdict(factor.name, UNTOLD, f"Can't tell whether {claim.text}: {what}, but {reason}.")
+    if (doubt := doubts.of(factor, effect)) or not apart.leaves_out_zero:
+        but = f", but {doubt}" if doubt else ""
+        return Verdict(factor.name, UNTOLD, f"Can't tell whether {claim.text}: {what}{but}.")
     says = SUPPORTS if (apart.value > 0) == (claim.expect == "better") else CONTRADICTS
     return Verdict(factor.name, says, f"{says.capitalize()} that {claim.text}: {what}.")
-
-
-def _why(problem: str) -> str:
-    return f"; the study is too small: {problem}" if problem else ""
 
 
 def signed(at: AcrossSeeds | None) -> str:

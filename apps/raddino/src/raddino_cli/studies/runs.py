@@ -182,6 +182,8 @@ class Trained:
     rate: float
     """At its peak."""
     steps: int
+    before: int
+    """Steps on textures alone that went before."""
     operations: float
     """Relative to the base's, of all steps."""
     loss: float
@@ -196,22 +198,42 @@ def trained(study: Study, out: Path) -> list[Trained]:
         if first.levels != runs[0].levels and first.name == runs[0].name:
             continue
         ends = [_last_loss(out / "runs" / run.name) for run in runs if run.levels == first.levels]
-        words, size, rate = _objective(first.settings)
-        steps, cost = first.settings["train.steps"], first.cost / runs[0].cost
-        listed = out / "runs" / first.name / LIST
+        listed, settings = out / "runs" / first.name / LIST, first.settings
         seen, textures = count_trained(listed) if listed.exists() else (None, 0)
-        found.append(Trained(first.levels, words, seen, textures, size, rate, steps, cost, float(np.mean(ends))))
+        found.append(
+            Trained(
+                levels=first.levels, objective=_objective(settings), images=seen, textures=textures,
+                batch_size=batch_size(settings), rate=_rate(settings), steps=settings["train.steps"],
+                before=_before(settings), operations=first.cost / runs[0].cost, loss=float(np.mean(ends)),
+            )
+        )  # fmt: skip
     return found
 
 
-def _objective(settings: Settings) -> tuple[str, int, float]:
-    """Its name and own settings, the batch and the rate."""
-    config = config_of(settings)
+def _objective(settings: Settings) -> str:
+    """Its name, and its own settings."""
     if settings["pretrain.method"] == "text":
         pairs = pairs_of(settings)
-        words = f"InfoNCE, temperature {pairs.temperature:g} at the start, {pairs.length} words"
-        return words, pairs.batch_size, pairs.learning_rate
-    return objective(vars(config.loss)), config.train.batch_size, config.peak_lr
+        return f"InfoNCE, temperature {pairs.temperature:g} at the start, {pairs.length} words"
+    return objective(vars(config_of(settings).loss))
+
+
+def batch_size(settings: Settings) -> int:
+    """Images of a step, of either way to learn."""
+    if settings["pretrain.method"] == "text":
+        return pairs_of(settings).batch_size
+    return config_of(settings).train.batch_size
+
+
+def _rate(settings: Settings) -> float:
+    if settings["pretrain.method"] == "text":
+        return pairs_of(settings).learning_rate
+    return config_of(settings).peak_lr
+
+
+def _before(settings: Settings) -> int:
+    """Steps on textures alone, before those on the study's images."""
+    return round(float(settings["foreign.before"]) * int(settings["train.steps"]))
 
 
 def _last_loss(folder: Path) -> float:
@@ -303,7 +325,7 @@ def _train(run: Run, shards: Path, folder: Path) -> None:
             image_text.train(shards, folder, config, pairs_of(s), share=s["pretrain.share"], progress=tell)
         return
     init = Path(s["pretrain.init"]) if s["pretrain.init"] else None
-    if before := round(s["foreign.before"] * s["train.steps"]):
+    if before := _before(s):
         first = folder / "before"
         words = [*run.overrides, f"train.steps={before}"]
         pretrain(shards, first, s["pretrain.recipe"], words, init=init, chosen=Chosen(foreign=1.0))

@@ -106,9 +106,12 @@ def sentences(found: Analysis, factor: Factor) -> list[str]:
     for law in (law for law in found.laws if law.factor == factor.name):
         b = law.exponent
         ends = "" if math.isnan(b.low) else f" ({b.low:.3f} to {b.high:.3f})"
-        known = "falls" if b.low > 0 else "rises" if b.high < 0 else ""
+        known = "" if law.reason else "falls" if b.low > 0 else "rises" if b.high < 0 else ""
         way = f"the error {known}" if known else "can't tell whether the error falls"
-        said.append(f"In {law.on} {way}: it goes as {law.scale} to the power of -b, b = {b.value:.3f}{ends}.")
+        others = sorted({key for of in factor.levels.values() for key in of} - {law.scale})
+        along = f" (and {', '.join(others)} with it)" if others else ""
+        but = f", but {law.reason}" if law.reason else ""
+        said.append(f"In {law.on} {way}: as {law.scale}{along} to the power of -b, b = {b.value:.3f}{ends}{but}.")
     return said
 
 
@@ -145,7 +148,8 @@ def _training(study: Study, ways: list[Trained]) -> str:
         own = [f"{factor.name}: {level}" for factor, level, of in places if level != of] or ["base"]
         loss = "" if math.isnan(way.loss) else f"{way.loss:.3f}"
         images = "" if way.images is None else str(way.images) + (f" + {way.textures} textures" if way.textures else "")
-        cells = [", ".join(own), way.objective, images, str(way.batch_size), f"{way.rate:.2g}", str(way.steps)]
+        steps = (f"{way.before} on textures, then " if way.before else "") + str(way.steps)
+        cells = [", ".join(own), way.objective, images, str(way.batch_size), f"{way.rate:.2g}", steps]
         lines.append("| " + " | ".join([*cells, f"{way.operations:.2f}", loss]) + " |")
     return "\n".join(lines)
 

@@ -32,14 +32,16 @@ _TEXTURES = "# textures in the places of images: "
 _HASH = re.compile("[0-9a-f]{16}")
 
 
-def write_training_list(shards: Place, run: Path, chosen: Chosen = EVERYTHING) -> None:
+def write_training_list(shards: Place, run: Path, chosen: Chosen = EVERYTHING, *, needs_report: bool = False) -> None:
     """Keep in a run which images, patients and studies of some shards it is trained on, as hashes."""
     lines, replaced = [], 0
-    for row in cxr_io.read_table(shards, ["split", "manufacturer", *_COLUMNS.values()]):
+    for row in cxr_io.read_table(shards, ["split", "manufacturer", "report", *_COLUMNS.values()]):
         who = row["patient"], row["manufacturer"]
-        if row["split"] == "train" and chosen.keeps(*who):
+        if row["split"] != "train" or (needs_report and not row["report"]):
+            continue
+        if chosen.keeps(*who):
             lines.append(",".join(row[column] for column in _COLUMNS.values()))
-        elif row["split"] == "train" and chosen.has(*who):
+        elif chosen.has(*who):
             replaced += 1
     if replaced:
         lines.append(_TEXTURES + str(replaced))
