@@ -169,6 +169,13 @@ def test_what_is_left_out_of_a_factors_sentence_has_its_reason() -> None:
     (verdict,) = (v for v in analysis.verdicts if v.factor == "share")
     assert "in sex all is not told to be better than untrained weights" in verdict.sentence
     assert "half in age: features of one value" in verdict.sentence
+    no_one = dict.fromkeys(("quarter", "half", "all"), "features of one value")
+    analysis = analyse(study, found(study, {}, **no_one), replicates=50)
+    (verdict,) = (v for v in analysis.verdicts if v.factor == "share")
+    assert (
+        verdict.sentence
+        == "share: can't tell any level from all; sex: features of one value; age: features of one value."
+    )
 
 
 def test_untrained_weights_are_those_of_the_base_of_their_factor() -> None:

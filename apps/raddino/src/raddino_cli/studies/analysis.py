@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -257,13 +257,21 @@ def _verdicts(factor: Factor, effects: Sequence[Effect], doubts: _Doubts) -> lis
     told = [effect for effect in apart if not doubts.of(factor, effect)]
     doubted = mine if doubts.problem else [effect for effect in apart if effect not in told]
     reasons = dict.fromkeys(doubts.of(factor, effect) for effect in doubted)
-    reasons |= dict.fromkeys(f"{e.level} in {e.on}: {e.reason}" for e in mine if e.reason)
-    why = "".join(f"; {reason}" for reason in reasons)
+    why = "".join(f"; {reason}" for reason in [*reasons, *_unmeasured(factor, mine)])
     if not told:
         return [Verdict(factor.name, UNTOLD, f"{factor.name}: can't tell any level from {factor.base}{why}.")]
     listed = "; ".join(f"{e.level} in {e.on} {signed(e.difference)}" for e in told)
     rest = f"no other is told apart{why}"
     return [Verdict(factor.name, "differs", f"{factor.name}, against {factor.base}: {listed}; {rest}.")]
+
+
+def _unmeasured(factor: Factor, effects: Sequence[Effect]) -> Iterator[str]:
+    """Outcomes that could not be measured, each with its levels, unless it is all of them, and the reason."""
+    levels: dict[tuple[str, str], list[str]] = {}
+    for effect in (effect for effect in effects if effect.reason):
+        levels.setdefault((effect.on, effect.reason), []).append(effect.level)
+    for (on, reason), of in levels.items():
+        yield f"{on}: {reason}" if len(of) == len(factor.levels) else f"{', '.join(of)} in {on}: {reason}"
 
 
 def _judge(factor: Factor, claim: Claim, effects: Sequence[Effect], doubts: _Doubts) -> Verdict:
