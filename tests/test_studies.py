@@ -13,8 +13,8 @@ from typing import Any
 
 import pytest
 from raddino_cli.studies.analysis import Analysis, Effect, Law, Verdict
-from raddino_cli.studies.runs import Trained
 from raddino_cli.studies.study import load_study
+from raddino_cli.studies.trained import Trained
 from raddino_cli.studies.writing import markdown
 from raddino_probes import AcrossSeeds
 

@@ -11,7 +11,8 @@ import torch
 
 from raddino_cli.studies.analysis import Analysis, analyse
 from raddino_cli.studies.budget import fit_budget, keep_budget
-from raddino_cli.studies.runs import expand, run_all
+from raddino_cli.studies.running import run_all
+from raddino_cli.studies.runs import expand
 from raddino_cli.studies.study import Study, facts, tables
 from raddino_cli.studies.writing import write_study
 from raddino_cli.work.demo import PACKAGES

@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 from raddino_probes import AcrossSeeds, across_seeds
 
-from raddino_cli.studies.measuring import FINDINGS, MASK
-from raddino_cli.studies.runs import Levels, Measured, batch_size, combinations, expand
+from raddino_cli.studies.measuring import FINDINGS, MASK, Measured
+from raddino_cli.studies.runs import Levels, batch_size, combinations, of_one_seed
 from raddino_cli.studies.study import DEFAULTS, Claim, Factor, Study, is_untrained, outcomes, scale_of
 from raddino_cli.work.stages import plain
 
@@ -99,25 +99,22 @@ class _Doubts:
 
     def of(self, factor: Factor, effect: Effect) -> str:
         """The first of them that holds, or ""."""
-        if self.problem:
-            return f"the study is too small: {self.problem}"
         if is_untrained(factor, effect.level):
-            return ""
-        if (factor.name, effect.level) in self.brief:
-            return self.brief[factor.name, effect.level]
-        if effect.on in self.unlearnt and effect.difference and effect.difference.value < 0:
-            return f"in {effect.on} {factor.base} is not told to be better than untrained weights"
-        return ""
+            return self._whole()
+        is_worse = effect.difference is not None and effect.difference.value < 0
+        lost = self._lost(factor, effect.on) if is_worse else ""
+        return self._whole() or self.brief.get((factor.name, effect.level), "") or lost
 
     def of_law(self, factor: Factor, on: str) -> str:
         """Why a law tells nothing, or ""."""
-        if self.problem:
-            return f"the study is too small: {self.problem}"
-        if on in self.unlearnt:
-            return f"in {on} {factor.base} is not told to be better than untrained weights"
-        return next(
-            (self.brief[key] for key in ((factor.name, level) for level in factor.levels) if key in self.brief), ""
-        )
+        brief = (why for level in factor.levels if (why := self.brief.get((factor.name, level))))
+        return self._whole() or self._lost(factor, on) or next(brief, "")
+
+    def _whole(self) -> str:
+        return f"the study is too small: {self.problem}" if self.problem else ""
+
+    def _lost(self, factor: Factor, on: str) -> str:
+        return f"in {on} {factor.base} is not told to be better than untrained weights" if on in self.unlearnt else ""
 
 
 def _unlearnt(study: Study, effects: Sequence[Effect]) -> frozenset[str]:
@@ -133,20 +130,19 @@ def _unlearnt(study: Study, effects: Sequence[Effect]) -> frozenset[str]:
 
 def _brief(study: Study) -> dict[tuple[str, str], str]:
     """Levels that ask for no share of the steps and see fewer images than the base in the study's least steps."""
-    base, found = expand(study)[0], {}
-    for run in expand(study):
-        own = [(f, level) for f, level, of in zip(study.factors, run.levels, base.levels, strict=True) if level != of]
-        if len(own) == 1 and run.seed == base.seed and run.settings["pretrain.steps_share"] == 1:
-            ((factor, level),) = own
-            steps, size = run.settings["train.steps"], batch_size(run.settings)
-            if steps * size < study.least_steps * batch_size(base.settings):
-                found[factor.name, level] = f"{steps} steps of {size} images are too few for {level}"
+    base, *others = of_one_seed(study)
+    least, found = study.least_steps * batch_size(base.settings), {}
+    for run in others:
+        own = [(f.name, level) for f, level in zip(study.factors, run.levels, strict=True) if level != f.base]
+        steps, size = run.settings["train.steps"], batch_size(run.settings)
+        if len(own) == 1 and run.settings["pretrain.steps_share"] == 1 and steps * size < least:
+            found[own[0]] = f"{steps} steps of {size} images are too few for {own[0][1]}"
     return found
 
 
 def too_small(study: Study) -> str:
     """Why no difference could be told from noise, or ""."""
-    steps = expand(study)[0].settings["train.steps"]
+    steps = of_one_seed(study)[0].settings["train.steps"]
     if steps < study.least_steps:
         return f"{steps} steps of training, and below {study.least_steps} too little is learnt to differ"
     if len(study.seeds) < 2:
@@ -255,8 +251,7 @@ def _verdicts(factor: Factor, effects: Sequence[Effect], doubts: _Doubts) -> lis
         return [_judge(factor, claim, mine, doubts) for claim in factor.claims]
     apart = [effect for effect in mine if effect.difference and effect.difference.leaves_out_zero]
     told = [effect for effect in apart if not doubts.of(factor, effect)]
-    doubted = mine if doubts.problem else [effect for effect in apart if effect not in told]
-    reasons = dict.fromkeys(doubts.of(factor, effect) for effect in doubted)
+    reasons = dict.fromkeys(doubt for effect in mine if (doubt := doubts.of(factor, effect)))
     why = "".join(f"; {reason}" for reason in [*reasons, *_unmeasured(factor, mine)])
     if not told:
         return [Verdict(factor.name, UNTOLD, f"{factor.name}: can't tell any level from {factor.base}{why}.")]

@@ -13,7 +13,8 @@ import ssl_core
 import torch
 
 from raddino_cli.console import say
-from raddino_cli.studies.runs import base_settings, config_of, expand, run_all, step_cost
+from raddino_cli.studies.running import run_all
+from raddino_cli.studies.runs import base_settings, config_of, of_one_seed, step_cost
 from raddino_cli.studies.study import DEFAULTS, Factor, Study, facts, parse_study, to_toml
 from raddino_cli.work.hierarchical import hierarchical
 from raddino_cli.work.stages import Stages, write_text
@@ -73,9 +74,10 @@ def keep_budget(asked: Study, given: Study, out: Path, minutes: float) -> None:
 def scale(study: Study, minutes: float, costs: Costs) -> Study:
     """Seeds are given up before patients, and both before more than half of the steps, where that is worth it."""
     settings, asked = DEFAULTS | study.base, base_settings(study)["train.steps"]
-    patients, steps = settings["data.patients"], expand(study)[0].settings["train.steps"]
+    runs = of_one_seed(study)
+    patients, steps = settings["data.patients"], runs[0].settings["train.steps"]
     seeds, seconds = len(study.seeds), 60 * minutes
-    most_shots = max(run.settings["evaluate.shots"] for run in expand(study))
+    most_shots = max(run.settings["evaluate.shots"] for run in runs)
     options = [
         (n, people)
         for people in (patients, patients // 2, patients // 4)
@@ -124,7 +126,7 @@ def _shortened(factor: Factor, ratio: float) -> Factor:
 
 def measure(study: Study) -> Costs:
     """Time a few steps of each configuration, and everything else on a few patients."""
-    runs = [run for run in expand(study) if run.seed == study.seeds[0]]
+    runs = of_one_seed(study)
     known: dict[tuple[ssl_core.Config, int, str], float] = {}
     training = 0.0
     encoders = {run.name: run for run in runs}

@@ -22,6 +22,8 @@ FINDINGS = "findings"
 """All labels."""
 MASK = "mask:"
 """What tells a mask from a label of the same name."""
+Measured = dict[str, Any]
+"""What `measure_targets` and `measure_masks` found, by target and by mask, the latter after `MASK`."""
 _BATCH = 16
 
 

@@ -10,7 +10,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from raddino_cli.studies.ablating import ablate, open_folder
-from raddino_cli.studies.runs import expand, has_data, make_data, run_encoder, unfinished
+from raddino_cli.studies.running import has_data, make_data, run_encoder, unfinished
+from raddino_cli.studies.runs import expand
 from raddino_cli.studies.study import Study
 from raddino_cli.work.slurm import Job, folder_beside, queued
 from raddino_cli.work.stages import named

@@ -15,8 +15,9 @@ from raddino_probes import Result, render_models
 from raddino_cli.console import finite
 from raddino_cli.plots import curves, intervals, save
 from raddino_cli.studies.analysis import Analysis, Effect, signed
-from raddino_cli.studies.runs import Trained, expand, trained
+from raddino_cli.studies.runs import of_one_seed
 from raddino_cli.studies.study import DEFAULTS, Factor, Settings, Study, scale_of, tables, to_toml
+from raddino_cli.studies.trained import Trained, trained
 from raddino_cli.work.stages import named, write_text
 
 _PATHS = ("data.source", "data.labels", "pretrain.recipe", "pretrain.init", "init.weights", "init.head")
@@ -117,7 +118,7 @@ def sentences(found: Analysis, factor: Factor) -> list[str]:
 
 def markdown(study: Study, found: Analysis, ways: list[Trained], versions: dict[str, str]) -> str:
     """The study's page."""
-    public, steps = without_paths(study), expand(study)[0].settings["train.steps"]
+    public, steps = without_paths(study), of_one_seed(study)[0].settings["train.steps"]
     parts = [f"# {study.title}", study.question, _set_up(public, steps)]
     if study.budget:
         parts.append(study.budget)

@@ -22,7 +22,7 @@ def training_data(listed: Path, shards: Path | None) -> list[str]:
         ValueError: the folder holds no shards, or others than those of the run.
     """
     lines = listed.read_text("utf-8").splitlines()
-    textures = count_trained(listed)[1]
+    textures = count_trained(lines)[1]
     rows = list(csv.DictReader(line for line in lines if not line.startswith("#")))
     images, patients, studies = (len({row[name] for row in rows}) for name in ("key", "patient", "study"))
     seen = f"{images} images of {patients} patients in {studies} studies; no labels were used."

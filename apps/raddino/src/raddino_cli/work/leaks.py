@@ -9,7 +9,7 @@ from __future__ import annotations
 import csv
 import os
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path, PurePosixPath
 
 import cxr_io
@@ -48,9 +48,8 @@ def write_training_list(shards: Place, run: Path, chosen: Chosen = EVERYTHING, *
     write_text(run / LIST, "\n".join([_KEY + _fingerprint(_key(shards)), ",".join(_COLUMNS.values()), *lines]) + "\n")
 
 
-def count_trained(listed: Path) -> tuple[int, int]:
-    """Images on a run's own list, and textures in the places of others."""
-    lines = listed.read_text("utf-8").splitlines()
+def count_trained(lines: Sequence[str]) -> tuple[int, int]:
+    """Images on a run's own list, by its lines, and textures in the places of others."""
     textures = next((line.removeprefix(_TEXTURES) for line in lines if line.startswith(_TEXTURES)), "0")
     return sum(not line.startswith("#") for line in lines) - 1, int(textures)
 
